@@ -1,0 +1,207 @@
+"""The frames of the council socket, `/ws/council/{run_id}`: one schema for both ways.
+
+Names and fields are those of protocol.md §3. A frame that comes from the log carries the
+event's `seq`; a client comes back with `?after=` the last one it has.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from runtime import events
+
+# Close codes. The first group: do not come back; the second: come back with `after`.
+ENDED = 1000
+MALFORMED = 4400
+NOT_SIGNED_IN = 4401
+NOT_FOUND = 4404
+TOO_MANY = 4429
+TOO_SLOW = 4008
+RESTARTING = 1012
+OVERLOADED = 1013
+
+
+class Frame(BaseModel):
+    """What every frame to the client has."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    run_id: str
+
+
+class FromLog(Frame):
+    seq: int
+
+
+class Connected(Frame):
+    event: Literal["connected"] = "connected"
+    status: str
+    seq: int
+    run: dict[str, Any]
+    blueprint: dict[str, Any]
+
+
+class RunCreated(FromLog):
+    event: Literal["run_created"] = "run_created"
+    input_topic: str
+    model: str
+    blueprint: str
+
+
+class RunStarted(FromLog):
+    event: Literal["run_started"] = "run_started"
+    attempt: int
+
+
+class RunInterrupted(FromLog):
+    event: Literal["run_interrupted"] = "run_interrupted"
+    attempt: int
+    cause: str
+
+
+class NodeStart(FromLog):
+    event: Literal["node_start"] = "node_start"
+    node: str
+    iteration: int
+    kind: str
+    model: str
+
+
+class NodeActive(FromLog):
+    """The same as node_start, under the name that older clients listen for."""
+
+    event: Literal["node_active"] = "node_active"
+    node: str
+    iteration: int
+    kind: str
+    model: str
+
+
+class NodeToken(FromLog):
+    event: Literal["node_token"] = "node_token"
+    node: str
+    text: str
+
+
+class NodeRetry(FromLog):
+    event: Literal["node_retry"] = "node_retry"
+    node: str
+    code: str
+    message: str
+    next_try: int
+
+
+class NodeComplete(FromLog):
+    event: Literal["node_complete"] = "node_complete"
+    node: str
+    iteration: int
+    kind: str
+    score: float | None = None
+    output: dict[str, Any]
+    duration_ms: int
+    usage: dict[str, Any]
+    model: str
+    scripted: bool
+
+
+class RunComplete(FromLog):
+    event: Literal["run_complete"] = "run_complete"
+    final_draft: str
+    critic_score: float | None
+    iteration_count: int
+    reason: str
+    approved: bool | None
+    usage: dict[str, Any]
+    cost: str | None
+
+
+class RunFailed(FromLog):
+    event: Literal["run_failed"] = "run_failed"
+    error: str
+    code: str
+    node: str
+
+
+class RunCancelled(FromLog):
+    event: Literal["run_cancelled"] = "run_cancelled"
+    reason: str
+    by: str
+
+
+class Error(BaseModel):
+    event: Literal["error"] = "error"
+    run_id: str
+    message: str
+    code: str
+
+
+ToClient = Annotated[
+    Connected
+    | RunCreated
+    | RunStarted
+    | RunInterrupted
+    | NodeStart
+    | NodeActive
+    | NodeToken
+    | NodeRetry
+    | NodeComplete
+    | RunComplete
+    | RunFailed
+    | RunCancelled
+    | Error,
+    Field(discriminator="event"),
+]
+
+
+class Ack(BaseModel):
+    """The client has everything up to `seq`."""
+
+    type: Literal["ack"]
+    seq: int = Field(ge=0)
+
+
+class Ping(BaseModel):
+    type: Literal["ping"]
+
+
+FROM_CLIENT: TypeAdapter[Ack | Ping] = TypeAdapter(
+    Annotated[Ack | Ping, Field(discriminator="type")]
+)
+TO_CLIENT: TypeAdapter[Any] = TypeAdapter(ToClient)
+
+
+def council_frames(event: events.Logged) -> tuple[str, ...]:
+    """The frames, as JSON text, that tell of an event."""
+    return tuple(frame.model_dump_json() for frame in _frames(event))
+
+
+def _frames(event: events.Logged) -> list[FromLog]:
+    data = event.data
+    where: dict[str, Any] = {"run_id": str(event.run_id), "seq": event.seq}
+    match event.kind:
+        case "run.created":
+            return [RunCreated(**where, **_pick(data, "input_topic", "model", "blueprint"))]
+        case "run.started":
+            return [RunStarted(**where, attempt=data["attempt"])]
+        case "run.interrupted":
+            return [RunInterrupted(**where, **_pick(data, "attempt", "cause"))]
+        case "node.started":
+            fields = where | _pick(data, "node", "iteration", "kind", "model")
+            return [NodeStart(**fields), NodeActive(**fields)]
+        case "node.token":
+            return [NodeToken(**where, **_pick(data, "node", "text"))]
+        case "node.retried":
+            return [NodeRetry(**where, **_pick(data, "node", "code", "message", "next_try"))]
+        case "node.completed":
+            return [NodeComplete(**where, **{k: v for k, v in data.items() if k != "task"})]
+        case "run.completed":
+            return [RunComplete(**where, **data, cost=data["usage"].get("cost"))]
+        case "run.failed":
+            return [RunFailed(**where, error=data["message"], **_pick(data, "code", "node"))]
+        case "run.cancelled":
+            return [RunCancelled(**where, **_pick(data, "reason", "by"))]
+    raise ValueError(f"no frame tells of {event.kind}")
+
+
+def _pick(data: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: data[name] for name in names}

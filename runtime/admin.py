@@ -1,0 +1,86 @@
+"""Runs for inspection in the Django admin. Events, checkpoints and versions are read-only."""
+
+import json
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from runtime import errors, models, runs
+
+
+class ReadOnly:
+    """Nobody adds, changes or deletes these by hand."""
+
+    def has_add_permission(self, *args: Any) -> bool:
+        return False
+
+    def has_change_permission(self, *args: Any) -> bool:
+        return False
+
+    def has_delete_permission(self, *args: Any) -> bool:
+        return False
+
+
+class EventInline(ReadOnly, admin.TabularInline):
+    model = models.Event
+    fields = ("seq", "at", "kind", "what")
+    readonly_fields = fields
+    ordering = ("seq",)
+    show_change_link = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[models.Event]:
+        # Tokens only matter while their node writes, and there may be thousands.
+        return super().get_queryset(request).exclude(kind="node.token")
+
+    @admin.display(description="data")
+    def what(self, event: models.Event) -> SafeString:
+        text = json.dumps(event.data, ensure_ascii=False, indent=1)
+        return format_html('<pre style="white-space:pre-wrap;max-width:80ch">{}</pre>', text)
+
+
+@admin.register(models.Run)
+class RunAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = (
+        "input_topic_short",
+        "status",
+        "reason",
+        "blueprint_version",
+        "owner",
+        "critic_score",
+        "iteration_count",
+        "attempt",
+        "worker",
+        "created_at",
+    )
+    list_filter = ("status", "reason")
+    list_select_related = ("blueprint_version__blueprint", "owner")
+    search_fields = ("=id", "input_topic")
+    date_hierarchy = "created_at"
+    actions = ("cancel",)
+    inlines = (EventInline,)
+
+    @admin.display(description="topic")
+    def input_topic_short(self, run: models.Run) -> str:
+        return run.input_topic[:80]
+
+    @admin.action(description="Cancel the selected runs", permissions=["view"])
+    def cancel(self, request: HttpRequest, selected: QuerySet[models.Run]) -> None:
+        for run in selected:
+            try:
+                runs.cancel(run.pk, by=request.user.get_username())
+            except errors.RunFinished as refusal:
+                self.message_user(request, f"{run.input_topic[:40]}: {refusal}", "WARNING")
+
+
+@admin.register(models.BlueprintVersion)
+class BlueprintVersionAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("blueprint", "number", "created_at", "created_by")
+
+
+@admin.register(models.Agent)
+class AgentAdmin(admin.ModelAdmin):
+    list_display = ("slug", "name", "blueprint", "enabled")

@@ -1,0 +1,103 @@
+"""The shape of a blueprint document (protocol.md §4). What it means is checked in `faults`."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic.alias_generators import to_camel
+
+from runtime import nodes
+from runtime.blueprints.graph import Graph, Link
+
+FORMAT = 1
+
+
+class _Part(BaseModel):
+    # What we do not know is kept: older and newer clients get back what they sent.
+    model_config = ConfigDict(
+        alias_generator=to_camel, validate_by_alias=True, extra="allow", strict=True
+    )
+
+
+class Tools(_Part):
+    web_search: bool = False
+    pdf_reader: bool = False
+
+
+class Position(_Part):
+    x: FiniteFloat = 0
+    y: FiniteFloat = 0
+
+
+class Node(_Part):
+    id: str = Field(min_length=1, max_length=100)
+    label: str = Field(default="", max_length=200)
+    kind: str | None = None
+    entry: bool = False
+    system_prompt: str = ""
+    model: str = Field(default="", max_length=200)
+    tools: Tools = Field(default_factory=Tools)
+    position: Position = Field(default_factory=Position)
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class Edge(_Part):
+    id: str = Field(min_length=1, max_length=300)
+    source: str
+    target: str
+    type: str
+    condition: str | None = None
+
+
+class Frame(_Part):
+    """A document but for its nodes and edges."""
+
+    version: int = FORMAT
+    """Of the format; not the number of the blueprint version."""
+    id: str | None = None
+    name: str = Field(min_length=1, max_length=200)
+    created_at: str | None = None
+    updated_at: str | None = None
+
+
+class Document(Frame):
+    """A whole document; nothing is wrong with it when it comes from `parse`."""
+
+    nodes: list[Node]
+    edges: list[Edge] = Field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """The document as it was sent."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def graph(parts: Iterable[Node], edges: Iterable[Edge]) -> Graph:
+    """The graph of these nodes and edges, whose ends must be among the nodes."""
+    links = tuple(_link(edge) for edge in edges)
+    decide = {link.source for link in links if link.type == "conditional"}
+    return Graph(
+        kinds={
+            node.id: node.kind or ("critic" if node.id in decide else "draft") for node in parts
+        },
+        links=links,
+        marked=tuple(node.id for node in parts if node.entry),
+    )
+
+
+def _link(edge: Edge) -> Link:
+    # The condition of a linear edge says nothing: some editors leave one there.
+    condition = edge.condition if edge.type == "conditional" else None
+    return Link(edge.id, edge.source, edge.target, edge.type, condition)
+
+
+def runnable(node: Node, kind: str, joins: tuple[str, ...]) -> nodes.Node:
+    """The node as the runtime runs it."""
+    return nodes.Node(
+        id=node.id,
+        label=node.label or node.id,
+        kind=kind,
+        system_prompt=node.system_prompt,
+        model=node.model,
+        settings=nodes.SETTINGS[kind].model_validate(node.settings),
+        joins=joins,
+    )

@@ -1,0 +1,250 @@
+"""The log of a run: append to it, read it, and ring when it grows.
+
+Nothing here opens a transaction: an event is written inside the transaction of the change
+it tells of, by the function that makes the change (`runs`, or `writer` for a driven run).
+"""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.db import connection, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from runtime import llm, models
+
+logger = logging.getLogger(__name__)
+
+# Every kind of event, with what its `data` holds. docs/reference.md says the same, and a
+# test compares the two.
+KINDS: Mapping[str, str] = {
+    "run.created": "input_topic, model, blueprint, blueprint_version",
+    "run.started": "attempt, worker",
+    "run.interrupted": "attempt, cause: worker_lost or worker_stopping",
+    "node.started": "node, kind, iteration, task, model",
+    "node.token": "node, task, text (what was added)",
+    "node.retried": "node, task, code, message, next_try",
+    "node.completed": "node, kind, iteration, task, output, score, duration_ms, usage, model, "
+    "scripted",
+    "run.completed": "reason, approved, final_draft, critic_score, iteration_count, usage",
+    "run.failed": "code, message, node",
+    "run.cancelled": "reason, by",
+}
+ENDS = ("run.completed", "run.failed", "run.cancelled")
+
+# A doorbell message that is larger than this rings without the events: the reader then
+# reads the log. Redis copies it to every server process.
+RING_BYTES = 32 * 1024
+
+
+class NewEvent(NamedTuple):
+    """An event that has no place in the log yet."""
+
+    kind: str
+    key: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """An event as a reader sees it, from the log or from a ring."""
+
+    run_id: UUID
+    seq: int
+    kind: str
+    data: dict[str, Any]
+    at: datetime
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "seq": self.seq,
+            "kind": self.kind,
+            "data": self.data,
+            "at": stamp(self.at),
+        }
+
+
+def stamp(at: datetime) -> str:
+    """ISO 8601 in UTC with `Z`, to the millisecond."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def clean(value: Any) -> Any:
+    """The value with NUL and lone surrogates replaced: PostgreSQL's JSON refuses both."""
+    if isinstance(value, str):
+        return llm.clean(value)
+    if isinstance(value, Mapping):
+        return {clean(k): clean(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean(v) for v in value]
+    return value
+
+
+# --- writing ---------------------------------------------------------------------------
+
+
+def append(run: models.Run, kind: str, /, key: str = "", **data: Any) -> Logged:
+    """Append one event to the run, inside the caller's transaction, and ring on commit.
+
+    The caller holds the run's row lock (it has just changed the row in this transaction).
+    `key` defaults to the kind, which then happens once in a run.
+    """
+    models.Run.objects.filter(pk=run.pk).update(last_seq=F("last_seq") + 1)
+    run.refresh_from_db(fields=["last_seq"])
+    logged = insert_at(run.pk, run.last_seq - 1, [NewEvent(kind, key or kind, data)])
+    transaction.on_commit(lambda: async_to_sync(ring)(run.pk, logged))
+    return logged[0]
+
+
+def insert_at(run_id: UUID, after: int, new: Sequence[NewEvent]) -> list[Logged]:
+    """Insert events as seq `after`+1, `after`+2 … The numbers were taken by the caller."""
+    rows = rows_at(run_id, after, new, timezone.now())
+    models.Event.objects.bulk_create(rows)
+    return [logged(row) for row in rows]
+
+
+def rows_at(
+    run_id: UUID, after: int, new: Sequence[NewEvent], at: datetime
+) -> list[models.Event]:
+    """Unsaved rows for events that take the numbers after `after`."""
+    return [
+        models.Event(run_id=run_id, seq=seq, kind=e.kind, key=e.key, data=clean(e.data), at=at)
+        for seq, e in enumerate(new, after + 1)
+    ]
+
+
+# One statement for every run of a batch. Through the ORM it would be one per run, and the
+# writer is the hot path: see docs/performance.md.
+_TAKE = """
+UPDATE runtime_run AS run SET last_seq = run.last_seq + fence.n
+FROM unnest(%s::uuid[], %s::int[], %s::int[]) AS fence (id, attempt, n)
+WHERE run.id = fence.id AND run.attempt = fence.attempt AND run.status = 'running'
+RETURNING run.id, run.attempt, run.last_seq - fence.n
+"""
+
+
+class Fence(NamedTuple):
+    """Who writes: one attempt of one run."""
+
+    run_id: UUID
+    attempt: int
+
+
+def take(wanted: Mapping[Fence, int]) -> dict[Fence, int]:
+    """Take so many numbers for each attempt that still has its run.
+
+    Returns the number before the first one taken. An attempt that is missing from the
+    answer has lost its run (rule 2): it was cancelled, has ended, or is another worker's.
+    """
+    fences = sorted((*fence, n) for fence, n in wanted.items())
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE, [list(column) for column in zip(*fences, strict=True)])
+        return {Fence(run, attempt): before for run, attempt, before in cursor.fetchall()}
+
+
+_DROP = """
+DELETE FROM runtime_event AS event
+USING unnest(%s::uuid[], %s::text[]) AS done (run, task)
+WHERE event.run_id = done.run AND event.kind = 'node.token'
+  AND event.data ->> 'task' = done.task
+"""
+
+
+def drop_tokens(tasks: Iterable[tuple[UUID, str]]) -> None:
+    """Drop the token events of these (run, task): their text is void or replaced (rule 6)."""
+    if pairs := list(tasks):
+        with connection.cursor() as cursor:
+            cursor.execute(_DROP, [list(column) for column in zip(*pairs, strict=True)])
+
+
+def drop_unfinished_tokens(run_id: UUID) -> None:
+    """Drop what unfinished nodes had said: they will say it anew.
+
+    Tokens of finished nodes are gone already, so these are all that are left.
+    """
+    models.Event.objects.filter(run_id=run_id, kind="node.token").delete()
+
+
+# --- reading ---------------------------------------------------------------------------
+
+
+def logged(row: models.Event) -> Logged:
+    return Logged(row.run_id, row.seq, row.kind, row.data, row.at)
+
+
+def since(run_id: UUID, seq: int, *, limit: int = 500) -> list[Logged]:
+    """The next events after `seq`, in order, at most `limit`."""
+    rows = models.Event.objects.filter(run_id=run_id, seq__gt=seq).order_by("seq")[:limit]
+    return [logged(row) for row in rows]
+
+
+def heads(run_ids: Iterable[UUID]) -> dict[UUID, int]:
+    """The last number of each run's log."""
+    return dict(models.Run.objects.filter(pk__in=list(run_ids)).values_list("pk", "last_seq"))
+
+
+def total_usage(run_id: UUID) -> dict[str, Any]:
+    """What the run's finished nodes used, summed. Unknown stays unknown (None).
+
+    Returns `calls`, `input_tokens`, `output_tokens`, `cost` (USD, a decimal as text),
+    `cost_source`, `models` and `scripted` (whether any text came from the demo model).
+    """
+    done = models.Event.objects.filter(run_id=run_id, kind="node.completed").order_by("seq")
+    datas = list(done.values_list("data", flat=True))
+    usages = [data.get("usage") or {} for data in datas]
+
+    def total(field: str) -> int | None:
+        values = [usage.get(field) for usage in usages]
+        return None if None in values else sum(values)
+
+    costs = [usage.get("cost") for usage in usages]
+    return {
+        "calls": sum(usage.get("calls", 1) for usage in usages),
+        "input_tokens": total("input_tokens"),
+        "output_tokens": total("output_tokens"),
+        "cost": None if None in costs else str(sum(map(Decimal, costs), Decimal(0))),
+        "cost_source": ", ".join(
+            sorted({u["cost_source"] for u in usages if u.get("cost_source")})
+        )
+        or None,
+        "models": sorted({data["model"] for data in datas if data.get("model")}),
+        "scripted": any(data.get("scripted") for data in datas),
+    }
+
+
+# --- the doorbell (rule 3): latency only -----------------------------------------------
+
+
+def group(run_id: UUID) -> str:
+    """The channel-layer group that is rung when the run's log grows."""
+    return f"run.{run_id}"
+
+
+async def ring(run_id: UUID, new: Sequence[Logged]) -> None:
+    """Tell whoever listens that the log has grown. Lost rings cost time, never an event."""
+    payload = json.dumps([event.as_json() for event in new])
+    message: dict[str, Any] = {"type": "run.events", "run": str(run_id), "seq": new[-1].seq}
+    if len(payload) <= RING_BYTES:
+        message["events"] = payload
+    try:
+        await get_channel_layer().group_send(group(run_id), message)
+    except Exception as error:
+        # Redis away, its timeout, a broken pool: whatever it is, the poll makes up for it.
+        logger.warning("doorbell of run %s not rung: %s", run_id, type(error).__name__)
+
+
+def rung(message: Mapping[str, Any]) -> list[Logged]:
+    """The events that a doorbell message carries; none if it was too large to carry them."""
+    run_id = UUID(message["run"])
+    return [
+        Logged(run_id, e["seq"], e["kind"], e["data"], datetime.fromisoformat(e["at"]))
+        for e in json.loads(message.get("events", "[]"))
+    ]

@@ -1,0 +1,13 @@
+"""Models by name: `provider:model` in, streamed text out, every failure a stated one.
+
+`llm.resolve(name)` says which model a name means, `await llm.call(...)` asks it once.
+Keys and base URLs come from the settings alone. Importing this is cheap; the libraries
+of a provider are loaded at its first call.
+"""
+
+from runtime.llm.calls import call
+from runtime.llm.connections import close
+from runtime.llm.names import resolve
+from runtime.llm.replies import Reply, Usage, clean
+
+__all__ = ["Reply", "Usage", "call", "clean", "close", "resolve"]

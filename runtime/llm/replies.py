@@ -1,0 +1,45 @@
+"""What a call gives back."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+# PostgreSQL's JSON takes neither NUL nor half of a surrogate pair.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a call used. None is "unknown", never "nothing"; the cost is in US dollars."""
+
+    input_tokens: int | None
+    output_tokens: int | None
+    cost: Decimal | None
+    cost_source: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for an event; the cost as a plain decimal string, so that it stays exact."""
+        return {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cost": None if self.cost is None else format(self.cost, "f"),
+            "cost_source": self.cost_source,
+        }
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A whole answer of a model."""
+
+    text: str
+    usage: Usage
+    model: str
+    """The full `provider:model` that answered."""
+    scripted: bool
+    """No AI wrote this: it comes from the demo model's script."""
+
+
+def clean(text: str) -> str:
+    """The text with what the store refuses (NUL, lone surrogates) as U+FFFD."""
+    return _UNSTORABLE.sub("\ufffd", text)

@@ -1,0 +1,79 @@
+"""The council's working state: what the nodes of one run share."""
+
+import operator
+from typing import Annotated, TypedDict, TypeVar
+
+from runtime.nodes.step import Node
+
+T = TypeVar("T")
+
+
+def last(_: T, new: T) -> T:
+    """Keep what came last. Nodes that finish together write in the order of their ids."""
+    return new
+
+
+def highest(old: int, new: int) -> int:
+    return max(old, new)
+
+
+def earliest(old: dict[str, int], new: dict[str, int]) -> dict[str, int]:
+    """Keep the first value of each key."""
+    return {**new, **old}
+
+
+class Message(TypedDict):
+    """One contribution. A plain dict: checkpoints hold no classes."""
+
+    node: str
+    role: str
+    """The kind of the node."""
+    content: str
+    iteration: int
+
+
+class State(TypedDict):
+    """protocol.md §5; the last two are ours.
+
+    Parallel nodes may all write: `current_draft` is then the last one's, and `messages` has
+    every one of them, which is where the node they join in finds them.
+    """
+
+    input_topic: Annotated[str, last]
+    current_draft: Annotated[str, last]
+    feedback_history: Annotated[list[str], operator.add]
+    route_decision: Annotated[str, last]
+    """revise, approve or limit; empty before a critic has spoken."""
+    messages: Annotated[list[Message], operator.add]
+    iteration_count: Annotated[int, highest]
+    critic_score: Annotated[float | None, last]
+    run_id: Annotated[str, last]
+    active_node: Annotated[str, last]
+    rounds_reviewed: Annotated[int, highest]
+    """The newest iteration that a critic has judged; a draft belongs to the one after."""
+    first_judged: Annotated[dict[str, int], earliest]
+    """The iteration at which each critic judged for the first time: where its limit begins."""
+
+
+def initial_state(run_id: str, topic: str) -> State:
+    """The state before the first node."""
+    return State(
+        input_topic=topic,
+        current_draft="",
+        feedback_history=[],
+        route_decision="",
+        messages=[],
+        iteration_count=0,
+        critic_score=None,
+        run_id=run_id,
+        active_node="",
+        rounds_reviewed=0,
+        first_judged={},
+    )
+
+
+def iteration(node: Node, state: State) -> int:
+    """The iteration that a node works in: a draft begins one, the others belong to it."""
+    if node.kind == "draft":
+        return state["rounds_reviewed"] + 1
+    return state["iteration_count"]

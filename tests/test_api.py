@@ -1,0 +1,267 @@
+"""REST: what each call answers, its refusals included."""
+
+import json
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+
+from experience import access
+from runtime import models, runs
+
+
+@pytest.fixture
+def program(alice):
+    return _program(alice)
+
+
+def _program(user):
+    secret = access.create_token(user, "test")
+    return Client(headers={"authorization": f"Bearer {secret}"})
+
+
+def _post(client, path, body=None, **headers):
+    return client.post(path, json.dumps(body or {}), "application/json", headers=headers)
+
+
+def test_a_run_is_accepted_worked_on_and_reported(program, default, drain):
+    accepted = _post(program, "/api/councils/run", {"input_topic": "Tabs or spaces?"})
+    assert accepted.status_code == 202
+    assert accepted.json().keys() == {"run_id", "status", "message"}
+
+    drain()
+
+    state = program.get(f"/api/councils/run/{accepted.json()['run_id']}").json()
+    assert state["status"] == "completed"
+    assert state["final_draft"]
+    assert (state["critic_score"], state["iteration_count"]) == (8.5, 2)
+    assert (state["error"], state["paused"], state["next_nodes"]) == (None, False, [])
+    assert state["current_draft"] == state["final_draft"]
+
+
+def test_a_saved_blueprint_is_run_by_its_id(program, default):
+    accepted = _post(program, f"/api/councils/{default.blueprint_id}/run", {"input_topic": "x"})
+
+    assert accepted.status_code == 202
+    unknown = _post(program, f"/api/councils/{uuid4()}/run", {"input_topic": "x"})
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (
+        404,
+        "blueprint_not_found",
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"input_topic": ""}, {"input_topic": "x" * 10_001}, {"input_topic": None}, [], "text"],
+)
+def test_a_request_that_is_not_valid_is_refused_in_the_one_envelope(program, default, body):
+    response = program.post("/api/councils/run", json.dumps(body), "application/json")
+
+    assert response.status_code == 400
+    assert response.json()["error"].keys() == {"code", "message", "detail"}
+
+
+def test_a_body_that_is_no_json_is_refused(program, default):
+    response = program.post("/api/councils/run", "{", "application/json")
+
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "parse_error"
+
+
+def test_a_gate_before_every_node_is_refused_while_there_are_no_gates(program, default):
+    response = _post(program, "/api/councils/run", {"input_topic": "x", "god_mode": True})
+
+    assert response.status_code == 400
+    assert "god_mode" in response.json()["error"]["detail"]
+
+
+def test_god_mode_off_is_accepted(program, default):
+    response = _post(program, "/api/councils/run", {"input_topic": "x", "god_mode": False})
+
+    assert response.status_code == 202
+
+
+def test_an_unknown_model_is_refused_before_anything_starts(program, default):
+    response = _post(program, "/api/councils/run", {"input_topic": "x", "model": "nonsense"})
+
+    assert response.json()["error"]["code"] == "model_unknown"
+    assert not models.Run.objects.exists()
+
+
+def test_the_same_request_with_the_same_key_is_one_run(program, default):
+    ids = {
+        _post(
+            program, "/api/councils/run", {"input_topic": "x"}, **{"idempotency-key": "k"}
+        ).json()["run_id"]
+        for _ in range(3)
+    }
+    other = _post(
+        program, "/api/councils/run", {"input_topic": "y"}, **{"idempotency-key": "k"}
+    )
+
+    assert len(ids) == 1
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "idempotency_conflict")
+
+
+def test_the_log_comes_in_pages(program, new_run, drain):
+    run = new_run()
+    drain()
+    path = f"/api/councils/run/{run.pk}/events"
+
+    whole = program.get(path).json()
+    rest = program.get(path, {"after": 3}).json()
+
+    assert [e["seq"] for e in whole["events"]][0] == 1
+    assert whole["events"][-1]["kind"] == "run.completed"
+    assert [e for e in whole["events"] if e["seq"] > 3] == rest["events"]
+    assert whole["next_after"] == whole["last_seq"]
+    assert whole["events"][0]["at"].endswith("Z")
+
+
+def test_the_working_state_has_the_fixed_names(program, new_run, drain):
+    run = new_run()
+    drain()
+
+    body = program.get(f"/api/councils/run/{run.pk}/state").json()
+
+    assert body.keys() == {"run_id", "paused", "next_nodes", "current_state"}
+    assert body["current_state"].keys() == {
+        "input_topic",
+        "current_draft",
+        "feedback_history",
+        "route_decision",
+        "messages",
+        "iteration_count",
+        "critic_score",
+        "run_id",
+        "active_node",
+    }
+
+
+def test_a_run_is_cancelled_once(program, new_run):
+    run = new_run()
+    path = f"/api/councils/run/{run.pk}/cancel"
+
+    first, second = _post(program, path), _post(program, path)
+
+    assert (first.status_code, first.json()["status"]) == (200, "cancelled")
+    assert (second.status_code, second.json()["error"]["code"]) == (409, "run_finished")
+
+
+def test_the_history_has_the_fixed_fields_newest_first(program, new_run):
+    made = [str(new_run(f"topic {n}").pk) for n in range(3)]
+
+    listed = program.get("/api/runs/", {"limit": 2}).json()
+
+    assert [run["id"] for run in listed] == [made[2], made[1]]
+    assert listed[0].keys() == {
+        "id",
+        "blueprint_id",
+        "input_topic",
+        "status",
+        "execution_mode",
+        "final_draft",
+        "critic_score",
+        "iteration_count",
+        "error",
+        "created_at",
+        "completed_at",
+    }
+    assert program.get(f"/api/runs/{made[0]}").json()["id"] == made[0]
+
+
+ROUTES = [
+    ("GET", "/api/councils/run/{id}"),
+    ("GET", "/api/councils/run/{id}/state"),
+    ("GET", "/api/councils/run/{id}/events"),
+    ("POST", "/api/councils/run/{id}/cancel"),
+    ("GET", "/api/runs/{id}"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_somebody_elses_run_is_not_found_and_an_anonymous_caller_is_told_to_sign_in(
+    method, path, new_run, bob
+):
+    run = new_run()
+    path = path.format(id=run.pk)
+
+    foreign = _program(bob).generic(method, path)
+    anonymous = Client().generic(method, path)
+    revoked = Client(headers={"authorization": "Bearer nonsense"}).generic(method, path)
+
+    assert (foreign.status_code, foreign.json()["error"]["code"]) == (404, "run_not_found")
+    assert anonymous.status_code == 401
+    assert revoked.status_code == 401
+    run.refresh_from_db()
+    assert run.status == "pending"
+
+
+def test_an_administrator_sees_every_run(new_run, admin_user):
+    run = new_run()
+
+    assert _program(admin_user).get(f"/api/runs/{run.pk}").status_code == 200
+
+
+def test_a_session_needs_the_csrf_token_to_change_anything(alice, new_run):
+    run = new_run()
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(alice)
+
+    response = browser.post(f"/api/councils/run/{run.pk}/cancel")
+
+    assert response.status_code == 403
+
+
+def test_a_ticket_is_given_for_thirty_seconds(program):
+    response = _post(program, "/api/tickets")
+
+    assert response.status_code == 201
+    assert response.json().keys() == {"ticket", "expires_at"}
+
+
+def test_alive_asks_nobody_and_ready_names_what_is_missing(client, transactional_db):
+    assert client.get("/healthz").json() == {"status": "ok"}
+
+    ready = client.get("/readyz")
+
+    assert ready.status_code == 503
+    assert ready.json() == {
+        "status": "not ready",
+        "channel_layer": "ok",
+        "database": "ok",
+        "worker": "none is alive",
+    }
+
+
+def test_the_schema_names_every_route_of_the_api(client):
+    schema = client.get("/api/schema/", headers={"accept": "application/json"}).json()
+
+    assert set(schema["paths"]) == {
+        "/api/councils/run",
+        "/api/councils/{blueprint_id}/run",
+        "/api/councils/run/{run_id}",
+        "/api/councils/run/{run_id}/state",
+        "/api/councils/run/{run_id}/events",
+        "/api/councils/run/{run_id}/cancel",
+        "/api/runs/",
+        "/api/runs/{run_id}",
+        "/api/tickets",
+    }
+
+
+def test_a_run_that_failed_says_why_without_any_word_of_the_provider(
+    program, new_run, drain, settings
+):
+    settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL = "k", "http://127.0.0.1:1/v1"
+    settings.MODEL_RETRY_SECONDS = 0.01
+    run = new_run(model="openai:gpt-4o")
+    drain()
+
+    body = program.get(f"/api/councils/run/{run.pk}").json()
+
+    assert body["status"] == "failed"
+    assert "openai:gpt-4o" in body["error"]
+    run.refresh_from_db()
+    assert run.error_code == "model_unavailable"
+    assert runs.END_KEY in run.events.values_list("key", flat=True)
