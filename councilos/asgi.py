@@ -2,10 +2,17 @@
 
 import os
 
+from django.conf import settings
 from django.core.asgi import get_asgi_application
+from django.core.exceptions import ImproperlyConfigured
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "councilos.settings")
 http = get_asgi_application()
+if settings.SECRET_KEY_IS_EPHEMERAL:
+    raise ImproperlyConfigured(
+        "There is no SECRET_KEY: set it, or start with `make run`, which keeps one. With a new "
+        "one at each start everybody would be signed out. (councilos.E001)"
+    )
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 - after the set-up
 from django.urls import path  # noqa: E402
@@ -16,7 +23,7 @@ application = ProtocolTypeRouter(
     {
         "http": http,
         "websocket": URLRouter(
-            [path("ws/council/<str:run_id>", consumers.CouncilConsumer.as_asgi())]
+            [path("ws/council/<str:run_id>", consumers.CouncilConsumer.as_asgi())  # type: ignore[no-untyped-call]]
         ),
     }
 )

@@ -31,15 +31,16 @@ STATE = (
 # --- shapes ----------------------------------------------------------------------------
 
 
+class ProblemFields(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    message = serializers.CharField()
+    detail = serializers.JSONField()
+
+
 class Problem(serializers.Serializer[Any]):
     """The one error envelope."""
 
-    class Inner(serializers.Serializer[Any]):
-        code = serializers.CharField()
-        message = serializers.CharField()
-        detail = serializers.JSONField()
-
-    error = Inner()
+    error = ProblemFields()
 
 
 class RunRequest(serializers.Serializer[Any]):
@@ -48,7 +49,6 @@ class RunRequest(serializers.Serializer[Any]):
         required=False, allow_blank=True, default="", max_length=200,
         help_text="provider:model for the nodes that name none; empty for the default",
     )  # fmt: skip
-
 
     god_mode = serializers.BooleanField(required=False, default=False)
 
@@ -89,7 +89,7 @@ class RunState(serializers.Serializer[models.Run]):
         return []  # a run waits at gates only, and gates are not there yet
 
 
-class RunSummary(serializers.Serializer[models.Run]):
+class RunSummary(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     blueprint_id = serializers.UUIDField(source="blueprint_version.blueprint_id")
     input_topic = serializers.CharField()
@@ -112,7 +112,7 @@ class RunSummary(serializers.Serializer[models.Run]):
 class EventShape(serializers.Serializer[Any]):
     seq = serializers.IntegerField()
     kind = serializers.ChoiceField(sorted(events.KINDS))
-    data = serializers.JSONField()
+    data = serializers.DictField()  # type: ignore[assignment] # a name of the base class, too
     at = serializers.DateTimeField()
 
 

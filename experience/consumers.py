@@ -86,7 +86,7 @@ class CouncilConsumer(AsyncConsumer):
         self._is_open = False
         self.run_id = scope["url_route"]["kwargs"]["run_id"]
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, send)  # type: ignore[no-untyped-call]
         except asyncio.CancelledError:
             # The server is stopping. daphne itself would cut the line (1006).
             await self._close(protocol.RESTARTING)
@@ -112,9 +112,9 @@ class CouncilConsumer(AsyncConsumer):
 
     async def _connect(self) -> None:
         if not access.may_connect_from(self.scope):
-            await self.send({"type": "websocket.close"})  # before accept: 403
+            await self.base_send({"type": "websocket.close"})  # before accept: 403
             return
-        await self.send({"type": "websocket.accept"})
+        await self.base_send({"type": "websocket.accept"})
         self._is_open = True
         try:
             after = self._position()

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, cast
 
 from asgiref.sync import sync_to_async
+from django.db import models as db
 from django.db import transaction
 from django.db.models import QuerySet
 from langchain_core.runnables import RunnableConfig
@@ -175,10 +176,7 @@ class Saver(BaseCheckpointSaver[str]):
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         with transaction.atomic():
             for table in (models.Checkpoint, models.CheckpointWrite):
-                rows = list(table.objects.filter(thread_id=source_thread_id))
-                for row in rows:
-                    row.pk, row.thread_id = None, target_thread_id
-                table.objects.bulk_create(rows)  # type: ignore[arg-type]
+                _copy(table, source_thread_id, target_thread_id)
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         if strategy == "delete":
@@ -326,6 +324,14 @@ def _listed(config: RunnableConfig) -> QuerySet[models.Checkpoint]:
     if checkpoint_id := get_checkpoint_id(config):
         rows = rows.filter(checkpoint_id=checkpoint_id)
     return rows
+
+
+def _copy(table: type[db.Model], source: str, target: str) -> None:
+    rows = list(table._default_manager.filter(thread_id=source))
+    for row in rows:
+        row.pk = None
+        setattr(row, "thread_id", target)  # noqa: B010 - either of the two tables
+    table._default_manager.bulk_create(rows)
 
 
 def _delete(rows: QuerySet[models.Checkpoint]) -> None:

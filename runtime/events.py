@@ -202,15 +202,14 @@ def total_usage(run_id: UUID) -> dict[str, Any]:
     usages = [data.get("usage") or {} for data in datas]
 
     def total(field: str) -> int | None:
-        values = [usage.get(field) for usage in usages]
-        return None if None in values else sum(values)
+        return _sum([usage.get(field) for usage in usages])
 
-    costs = [usage.get("cost") for usage in usages]
+    cost = _sum([usage.get("cost") and Decimal(usage["cost"]) for usage in usages])
     return {
         "calls": sum(usage.get("calls", 1) for usage in usages),
         "input_tokens": total("input_tokens"),
         "output_tokens": total("output_tokens"),
-        "cost": None if None in costs else str(sum(map(Decimal, costs), Decimal(0))),
+        "cost": None if cost is None else format(cost, "f"),
         "cost_source": ", ".join(
             sorted({u["cost_source"] for u in usages if u.get("cost_source")})
         )
@@ -218,6 +217,11 @@ def total_usage(run_id: UUID) -> dict[str, Any]:
         "models": sorted({data["model"] for data in datas if data.get("model")}),
         "scripted": any(data.get("scripted") for data in datas),
     }
+
+
+def _sum(values: Sequence[Any]) -> Any | None:
+    """The sum, or None when one of them is unknown."""
+    return None if None in values else sum(values)
 
 
 # --- the doorbell (rule 3): latency only -----------------------------------------------

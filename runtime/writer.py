@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import (
@@ -26,6 +26,7 @@ from runtime import errors, events, models
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Written = dict[events.Fence, list[events.Logged]]
 
 # How long changes wait for a PostgreSQL that is away before their runs give up (and are
@@ -122,7 +123,7 @@ class Writer:
             await asyncio.sleep(wait)
             wait, again = min(wait * 2, 1.0), True
 
-    async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
+    async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
 
     def _ring(self, run_id: UUID, new: list[events.Logged]) -> None:

@@ -13,7 +13,7 @@ from runtime import models, runs, shipped, tasks
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_session_left_behind(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """End the sessions that threads of async tests have left, so the database can be dropped."""
+    """End the sessions that async tests have left, so that the database can be dropped."""
     yield
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(

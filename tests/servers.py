@@ -8,6 +8,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -89,7 +90,9 @@ def _remove(home: Path) -> None:
 def _sweep() -> None:
     """Remove what sessions that were killed have left."""
     for home in TEMPORARY.glob(f"{PREFIX}*"):
-        if home.is_dir() and os.access(home, os.W_OK) and (lock := _locked(home)):
+        # One that another session makes at this very moment has no lock yet.
+        settled = time.time() - home.stat().st_mtime > 60
+        if settled and os.access(home, os.W_OK) and (lock := _locked(home)):
             _remove(home)
             lock.close()
 

@@ -1,6 +1,7 @@
 """A client of the council socket, in the test's own process."""
 
 import json
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -52,7 +53,7 @@ async def connect(
     """Open the socket of a run, as `user` by a fresh token if one is given."""
     sent = dict(headers or {})
     if user is not None:
-        name = f"test {id(sent)}"
+        name = secrets.token_hex(8)
         token = await sync_to_async(access.create_token)(user, name)
         sent["authorization"] = f"Bearer {token}"
     communicator = WebsocketCommunicator(
@@ -60,9 +61,9 @@ async def connect(
         f"/ws/council/{run_id}{query}",
         [(key.encode(), value.encode()) for key, value in sent.items()],
     )
-    accepted, code = await communicator.connect(timeout=10)
+    accepted, _ = await communicator.connect(timeout=10)
     client = Client(communicator)
-    client.code = None if accepted else code or 403
+    client.code = None if accepted else 403
     try:
         yield client
     finally:

@@ -209,6 +209,14 @@ async def test_at_the_limit_the_blueprint_says_whether_the_run_goes_on(at_limit,
         ),
         pytest.param(
             [
+                "d > k2", "k2 approve> w1", "w1 > w", "d > d5", "d5 > w",
+                "k2 revise> d2", "d2 > k3", "k3 approve> k2", "k3 revise> w9",
+            ],
+            ["w"],
+            id="a branch whose loop may be left without coming back",
+        ),
+        pytest.param(
+            [
                 "d > k", "k approve> k1", "k revise> k1", "k revise> d", "k1 revise> d",
                 "k1 approve> w",
             ],

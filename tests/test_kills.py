@@ -74,6 +74,7 @@ def assert_whole(run: models.Run) -> None:
     assert counted["run.started"] == run.attempt == counted["run.interrupted"] + 1
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_worker_killed_around_any_commit_loses_nothing(new_run, drain, zygote, when):
     commit, died = 0, True

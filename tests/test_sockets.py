@@ -10,7 +10,8 @@ from django.conf import settings as django_settings
 from django.test import Client as Browser
 from django.utils import timezone
 
-from experience import access, consumers, feed, models as credentials
+from experience import access, consumers, feed
+from experience import models as credentials
 from runtime import events, models, runs
 from tests.sockets import connect
 
