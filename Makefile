@@ -20,7 +20,7 @@ bench: $(VENV)/installed-dev
 	@exec $(VENV)/bin/python -m bench $(ARGS)
 
 chaos: $(VENV)/installed-dev
-	@SEEDS=$(SEEDS) exec $(VENV)/bin/python -m pytest tests/chaos -q $(ARGS)
+	@SEEDS=$(SEEDS) exec $(VENV)/bin/python -m pytest tests/acceptance/test_chaos.py -q $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check

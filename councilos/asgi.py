@@ -19,11 +19,7 @@ from django.urls import path  # noqa: E402
 
 from experience import consumers  # noqa: E402
 
+council = consumers.CouncilConsumer.as_asgi()  # type: ignore[no-untyped-call]
 application = ProtocolTypeRouter(
-    {
-        "http": http,
-        "websocket": URLRouter(
-            [path("ws/council/<str:run_id>", consumers.CouncilConsumer.as_asgi())  # type: ignore[no-untyped-call]]
-        ),
-    }
+    {"http": http, "websocket": URLRouter([path("ws/council/<str:run_id>", council)])}
 )

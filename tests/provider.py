@@ -225,7 +225,7 @@ async def _main(port: int) -> None:
     pause = 1 / rate if rate else 0.0
     server = Server(lambda request: replace(council(request), every=pause))
     listening = await server.start(port)
-    print(server.url, flush=True)  # noqa: T201 - whoever started this reads it
+    print(server.url, flush=True)
     await listening.serve_forever()
 
 
