@@ -93,8 +93,8 @@ TEMPLATES = [
     },
 ]
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
-# Found where the packages have them; `collectstatic` is then not needed.
+# Found where the packages have them; `collectstatic` is not needed, and only if this is set.
+STATIC_ROOT = env.str("STATIC_ROOT", "") or None
 WHITENOISE_USE_FINDERS = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
@@ -127,7 +127,9 @@ PROCRASTINATE_IMPORT_PATHS = ["runtime.tasks"]
 
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "BACKEND": env.str(
+            "CHANNEL_LAYER_BACKEND", "channels_redis.pubsub.RedisPubSubChannelLayer"
+        ),
         "CONFIG": {
             "hosts": [
                 {

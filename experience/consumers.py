@@ -31,6 +31,7 @@ SILENT_WINDOW_BYTES = 2 * 1024 * 1024
 SLOW_SECONDS = 30.0
 # How often open sockets' credentials are looked at again: a revoked one is closed within 5 s.
 RECHECK_SECONDS = 3.0
+GOODBYE_SECONDS = 0.25
 LARGEST_FRAME = 64 * 1024
 
 
@@ -87,10 +88,6 @@ class CouncilConsumer(AsyncConsumer):
         self.run_id = scope["url_route"]["kwargs"]["run_id"]
         try:
             await super().__call__(scope, receive, send)  # type: ignore[no-untyped-call]
-        except asyncio.CancelledError:
-            # The server is stopping. daphne itself would cut the line (1006).
-            await self._close(protocol.RESTARTING)
-            raise
         finally:
             Watch.forget(self)
             if self._pump is not None:
@@ -213,6 +210,10 @@ class CouncilConsumer(AsyncConsumer):
         frame = protocol.Error(run_id=self.run_id, message=sentence, code=code)
         await self._send(frame.model_dump_json())
 
+    async def restart(self) -> None:
+        """The server is stopping; the client may come back with its position."""
+        await self._close(protocol.RESTARTING)
+
     async def end_session(self) -> None:
         """The credential is no longer good."""
         await self._refuse(Closed(protocol.NOT_SIGNED_IN, "Signed out.", "not_signed_in"))
@@ -246,6 +247,14 @@ def connected(run: models.Run, after: int) -> protocol.Connected:
     )
 
 
+async def close_all() -> None:
+    """Ask the clients of all open sockets to come back: this server is stopping."""
+    for socket in Watch.sockets():
+        await socket.restart()
+    # Until the frames have left: the server cuts the lines after this.
+    await asyncio.sleep(GOODBYE_SECONDS)
+
+
 class Watch:
     """Looks at the credentials of all open sockets of this process at a steady pace."""
 
@@ -261,6 +270,10 @@ class Watch:
     @classmethod
     def forget(cls, socket: CouncilConsumer) -> None:
         cls._held.pop(socket, None)
+
+    @classmethod
+    def sockets(cls) -> list[CouncilConsumer]:
+        return list(cls._held)
 
     @classmethod
     async def _look(cls) -> None:
