@@ -41,9 +41,11 @@ def before_daphne_stops(say_goodbye: Callable[[], Awaitable[None]]) -> None:
     """Have `say_goodbye` awaited after SIGTERM, before the lines are cut."""
     if "daphne.cli" not in sys.modules:
         return
-    from twisted.internet import defer, reactor
+    from twisted.internet import defer
+    from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
     def begin() -> Any:
         return defer.Deferred.fromFuture(asyncio.ensure_future(say_goodbye()))
 
-    reactor.addSystemEventTrigger("before", "shutdown", begin)  # type: ignore[attr-defined]
+    reactor: AsyncioSelectorReactor = sys.modules["twisted.internet.reactor"]  # type: ignore[assignment]
+    reactor.addSystemEventTrigger("before", "shutdown", begin)
