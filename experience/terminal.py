@@ -35,6 +35,7 @@ class Board:
         self.scores: list[float] = []
         self.tokens = 0
         self.end: events.Logged | None = None
+        self._between = "waiting for a worker"
         self._begun = time.monotonic()
 
     @property
@@ -64,6 +65,7 @@ class Board:
         self._say(f"[dim]{escape(line)}[/dim]")
 
     def _run_started(self, data: dict[str, Any]) -> None:
+        self._between = "between two steps"
         if data["attempt"] > 1:
             self._say(f"[yellow]↻ taken up again, attempt {data['attempt']}[/yellow]")
 
@@ -110,7 +112,7 @@ class Board:
         return Group(*parts)
 
     def _status(self) -> str:
-        doing = ", ".join(who for who, _text in self.writing.values()) or "waiting for a worker"
+        doing = ", ".join(who for who, _text in self.writing.values()) or self._between
         scores = " → ".join(f"{score:g}" for score in self.scores)
         parts = [doing, f"{time.monotonic() - self._begun:.0f} s", f"{self.tokens} tokens"]
         if scores:

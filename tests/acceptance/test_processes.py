@@ -99,15 +99,14 @@ def test_a_server_that_stops_tells_its_sockets_to_come_back(stack):
         run_id = stack.start_run()
         viewer = stacks.Viewer(stack, run_id)
         following = asyncio.create_task(viewer.follow())
-        while not viewer.frames:
-            await asyncio.sleep(0.02)
+        await asyncio.to_thread(stacks.wait_until, lambda: viewer.frames)
         stack.signal("server", signal.SIGTERM)
         await asyncio.to_thread(stack._parts["server"].process.wait, 30)
         await asyncio.to_thread(stack.start_server)
         await asyncio.wait_for(following, 60)
-        return run_id, viewer
+        return viewer
 
-    run_id, viewer = asyncio.run(watch())
+    viewer = asyncio.run(watch())
 
     assert viewer.closes[0] == 1012
     assert viewer.closes[-1] == 1000
