@@ -29,7 +29,7 @@ def measure(system: systems.System, *, quick: bool) -> report.Table:
         ["sockets", "last frame, s", "per socket, ms", "frames / s", "KiB per socket", "after"],
     )
     most = systems.allow_many_sockets() - 100
-    for number in [n for n in (NUMBERS[:2] if quick else NUMBERS) if n <= most]:
+    for number in [n for n in ((MARK_SOCKETS,) if quick else NUMBERS) if n <= most]:
         taken, joined, after = _with(system, number)
         median = statistics.median(taken)
         table.add(

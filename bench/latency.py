@@ -17,11 +17,10 @@ PAYLOAD = json.dumps({"node": "master_agent", "output": {"draft": "word " * 140}
 
 
 def measure(system: systems.System, *, quick: bool) -> report.Table:
-    runs = 5 if quick else 22  # in each round
-    samples = 50 if quick else 150
+    rounds, runs, samples = (1, 8, 60) if quick else (ROUNDS, 22, 150)
     floors: dict[str, list[float]] = {"websockets": [], "daphne": []}
     told: dict[str, list[float]] = {"returned": [], "at": []}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         _floor(system, floors, samples)
         _ours(system, told, runs)
     _floor(system, floors, samples)

@@ -34,10 +34,12 @@ Contender = Callable[[int], Awaitable[float]]
 
 def measure(system: systems.System, *, quick: bool) -> report.Table:
     counts = {1: 6, 20: 40} if quick else {1: 25, 20: 120}
-    return asyncio.run(_measure(system, counts))
+    return asyncio.run(_measure(system, counts, rounds=1 if quick else ROUNDS))
 
 
-async def _measure(system: systems.System, counts: Mapping[int, int]) -> report.Table:
+async def _measure(
+    system: systems.System, counts: Mapping[int, int], *, rounds: int
+) -> report.Table:
     table = report.Table(
         "(b) Runs per second of the five-node council, instant model, one process",
         [
@@ -49,7 +51,7 @@ async def _measure(system: systems.System, counts: Mapping[int, int]) -> report.
     rates: dict[str, dict[int, float]] = {}
     for concurrency in CONCURRENCIES:
         async with _contenders(system, concurrency) as contenders:
-            taken = await _in_turns(contenders, counts[concurrency])
+            taken = await _in_turns(contenders, counts[concurrency], rounds)
         for name, found in taken.items():
             rates.setdefault(name, {})[concurrency] = found
     best = {n: max(rates[name][n] for name in BARE) for n in CONCURRENCIES}
@@ -59,7 +61,7 @@ async def _measure(system: systems.System, counts: Mapping[int, int]) -> report.
     for n in CONCURRENCIES:
         table.mark(f"executor ÷ bare, at {n}", rates[OURS][n] / best[n], 0.9, at_least=True)
     table.notes.append(
-        f"Medians of {ROUNDS} rounds, the contenders in turns. × bare: of the faster of the "
+        f"Medians of {rounds} rounds, the contenders in turns. × bare: of the faster of the "
         "two ways to use LangGraph's saver (its one saver lets one run through at a time)."
     )
     return table
@@ -73,11 +75,13 @@ NO_SAVER = "LangGraph, no saver"
 BARE = (SHARED, SEPARATE)
 
 
-async def _in_turns(contenders: Mapping[str, Contender], count: int) -> dict[str, float]:
+async def _in_turns(
+    contenders: Mapping[str, Contender], count: int, rounds: int
+) -> dict[str, float]:
     for run in contenders.values():
         await run(max(2, count // 10))  # imports, pools, plans
     rates: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, run in contenders.items():
             rates[name].append(count / await run(count))
     return {name: statistics.median(found) for name, found in rates.items()}
