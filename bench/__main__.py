@@ -3,6 +3,8 @@
 import argparse
 import contextlib
 import importlib
+import signal
+import sys
 import time
 
 from rich.console import Console
@@ -15,6 +17,8 @@ PARTS = {"a": "latency", "b": "throughput", "c": "crowd", "d": "streams"}
 
 def main() -> None:
     asked = _asked()
+    # Ended from outside, it still ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console = Console()
     systems.allow_many_sockets()
     system = systems.System()
@@ -42,7 +46,7 @@ def main() -> None:
 def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("parts", nargs="*", help="a, b, c, d; all when none is named")
-    parser.add_argument("--quick", action="store_true", help="fewer of everything, under 1 min")
+    parser.add_argument("--quick", action="store_true", help="fewer of everything, about 1 min")
     asked = parser.parse_args()
     asked.parts = asked.parts or list(PARTS)
     if unknown := set(asked.parts) - set(PARTS):

@@ -2,9 +2,9 @@
 
     python -m bench.sockets < job.json
 
-Not the `websockets` library: on two cores its handling of a frame would cost as much as
-the server's, and the bench would measure itself. This knows just what daphne sends: frames
-without masks, fragments or compression. Like any client it acknowledges, every 32 events or
+Bare asyncio and not the `websockets` library: clients and server share two cores, and the
+bench is not to measure itself. This knows just what daphne sends: frames without masks,
+fragments or compression. Like any client it acknowledges, every 32 events or
 250 ms (protocol.md §3, design rule 5).
 
 It prints `joined` when every socket has had its `connected` frame, and one line of JSON when
