@@ -19,7 +19,7 @@ from channels.db import database_sync_to_async as in_thread
 from channels.layers import get_channel_layer
 from django.db import InterfaceError, OperationalError
 
-from runtime import events
+from runtime import doorbell, events
 
 logger = logging.getLogger(__name__)
 
@@ -213,7 +213,7 @@ class Hub:
         if not self._channel:
             return  # no Redis yet: `_listen` subscribes to everything when it is there
         try:
-            await get_channel_layer().group_add(events.group(run_id), self._channel)
+            await get_channel_layer().group_add(doorbell.group(run_id), self._channel)
         except Exception as error:
             logger.warning("no doorbell for run %s: %s", run_id, type(error).__name__)
 
@@ -221,7 +221,7 @@ class Hub:
         if self._channel:
             with contextlib.suppress(Exception):
                 layer = get_channel_layer()
-                await layer.group_discard(events.group(run_id), self._channel)
+                await layer.group_discard(doorbell.group(run_id), self._channel)
             if run_id in self._feeds:  # somebody came while we left
                 await self._subscribe(run_id)
 

@@ -95,9 +95,7 @@ class Saver(BaseCheckpointSaver[str]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        writer.save_rows(
-            models.Checkpoint, [self._row(config, checkpoint, metadata)], replace=True
-        )
+        _save(models.Checkpoint, [self._row(config, checkpoint, metadata)], replace=True)
         return _stored(config, checkpoint)
 
     def put_writes(
@@ -107,7 +105,7 @@ class Saver(BaseCheckpointSaver[str]):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        writer.save_rows(
+        _save(
             models.CheckpointWrite,
             self._write_rows(config, writes, task_id, task_path),
             replace=_are_special(writes),
@@ -269,7 +267,7 @@ class RunSaver(Saver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         row = self._row(config, checkpoint, metadata)
-        await self._writer.write(writer.Change(self._fence, rows=[row], replace=True))
+        await self._writer.write(writer.Change(self._fence, checkpoints=[row]))
         return _stored(config, checkpoint)
 
     async def aput_writes(
@@ -280,8 +278,7 @@ class RunSaver(Saver):
         task_path: str = "",
     ) -> None:
         change = self._finished(task_id) or writer.Change(self._fence)
-        change.rows = self._write_rows(config, writes, task_id, task_path)
-        change.replace = _are_special(writes)
+        change.writes = self._write_rows(config, writes, task_id, task_path)
         await self._writer.write(change)
 
 
@@ -324,6 +321,21 @@ def _listed(config: RunnableConfig) -> QuerySet[models.Checkpoint]:
     if checkpoint_id := get_checkpoint_id(config):
         rows = rows.filter(checkpoint_id=checkpoint_id)
     return rows
+
+
+def _save(table: type[db.Model], rows: Sequence[db.Model], *, replace: bool) -> None:
+    """Insert rows; those whose unique key is taken are left, or with `replace` overwrite."""
+    if not replace:
+        table._default_manager.bulk_create(rows, ignore_conflicts=True)
+        return
+    (unique,) = (c for c in table._meta.constraints if isinstance(c, db.UniqueConstraint))
+    names = [f.name for f in table._meta.concrete_fields if not f.primary_key]
+    table._default_manager.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=list(unique.fields),
+        update_fields=[name for name in names if name not in unique.fields],
+    )
 
 
 def _copy(table: type[db.Model], source: str, target: str) -> None:

@@ -5,7 +5,6 @@ it tells of, by the function that makes the change (`runs`, or `writer` for a dr
 """
 
 import json
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,15 +12,10 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
 from django.db import connection, transaction
-from django.db.models import F
 from django.utils import timezone
 
-from runtime import llm, models
-
-logger = logging.getLogger(__name__)
+from runtime import doorbell, llm, models
 
 # Every kind of event, with what its `data` holds. docs/reference.md says the same, and a
 # test compares the two.
@@ -39,10 +33,6 @@ KINDS: Mapping[str, str] = {
     "run.cancelled": "reason, by",
 }
 ENDS = ("run.completed", "run.failed", "run.cancelled")
-
-# A doorbell message that is larger than this rings without the events: the reader then
-# reads the log. Redis copies it to every server process.
-RING_BYTES = 32 * 1024
 
 
 class NewEvent(NamedTuple):
@@ -94,41 +84,26 @@ def clean(value: Any) -> Any:
 def append(run: models.Run, kind: str, /, key: str = "", **data: Any) -> Logged:
     """Append one event to the run, inside the caller's transaction, and ring on commit.
 
-    The caller holds the run's row lock (it has just changed the row in this transaction).
     `key` defaults to the kind, which then happens once in a run.
     """
-    models.Run.objects.filter(pk=run.pk).update(last_seq=F("last_seq") + 1)
-    run.refresh_from_db(fields=["last_seq"])
-    logged = insert_at(run.pk, run.last_seq - 1, [NewEvent(kind, key or kind, data)])
-    transaction.on_commit(lambda: async_to_sync(ring)(run.pk, logged))
-    return logged[0]
+    with connection.cursor() as cursor:
+        cursor.execute(_NEXT, [run.pk])
+        (run.last_seq,) = cursor.fetchone()
+    row = models.Event.objects.create(
+        run_id=run.pk,
+        seq=run.last_seq,
+        kind=kind,
+        key=key or kind,
+        data=clean(data),
+        at=timezone.now(),
+    )
+    new = logged(row)
+    transaction.on_commit(lambda: ring(run.pk, [new]))
+    return new
 
 
-def insert_at(run_id: UUID, after: int, new: Sequence[NewEvent]) -> list[Logged]:
-    """Insert events as seq `after`+1, `after`+2 … The numbers were taken by the caller."""
-    rows = rows_at(run_id, after, new, timezone.now())
-    models.Event.objects.bulk_create(rows)
-    return [logged(row) for row in rows]
-
-
-def rows_at(
-    run_id: UUID, after: int, new: Sequence[NewEvent], at: datetime
-) -> list[models.Event]:
-    """Unsaved rows for events that take the numbers after `after`."""
-    return [
-        models.Event(run_id=run_id, seq=seq, kind=e.kind, key=e.key, data=clean(e.data), at=at)
-        for seq, e in enumerate(new, after + 1)
-    ]
-
-
-# One statement for every run of a batch. Through the ORM it would be one per run, and the
-# writer is the hot path: see docs/performance.md.
-_TAKE = """
-UPDATE runtime_run AS run SET last_seq = run.last_seq + fence.n
-FROM unnest(%s::uuid[], %s::int[], %s::int[]) AS fence (id, attempt, n)
-WHERE run.id = fence.id AND run.attempt = fence.attempt AND run.status = 'running'
-RETURNING run.id, run.attempt, run.last_seq - fence.n
-"""
+# Takes the row lock as well, so numbers are committed in their order.
+_NEXT = "UPDATE runtime_run SET last_seq = last_seq + 1 WHERE id = %s RETURNING last_seq"
 
 
 class Fence(NamedTuple):
@@ -136,33 +111,6 @@ class Fence(NamedTuple):
 
     run_id: UUID
     attempt: int
-
-
-def take(wanted: Mapping[Fence, int]) -> dict[Fence, int]:
-    """Take so many numbers for each attempt that still has its run.
-
-    Returns the number before the first one taken. An attempt that is missing from the
-    answer has lost its run (rule 2): it was cancelled, has ended, or is another worker's.
-    """
-    fences = sorted((*fence, n) for fence, n in wanted.items())
-    with connection.cursor() as cursor:
-        cursor.execute(_TAKE, [list(column) for column in zip(*fences, strict=True)])
-        return {Fence(run, attempt): before for run, attempt, before in cursor.fetchall()}
-
-
-_DROP = """
-DELETE FROM runtime_event AS event
-USING unnest(%s::uuid[], %s::text[]) AS done (run, task)
-WHERE event.run_id = done.run AND event.kind = 'node.token'
-  AND event.data ->> 'task' = done.task
-"""
-
-
-def drop_tokens(tasks: Iterable[tuple[UUID, str]]) -> None:
-    """Drop the token events of these (run, task): their text is void or replaced (rule 6)."""
-    if pairs := list(tasks):
-        with connection.cursor() as cursor:
-            cursor.execute(_DROP, [list(column) for column in zip(*pairs, strict=True)])
 
 
 def drop_unfinished_tokens(run_id: UUID) -> None:
@@ -227,22 +175,9 @@ def _sum(values: Sequence[Any]) -> Any | None:
 # --- the doorbell (rule 3): latency only -----------------------------------------------
 
 
-def group(run_id: UUID) -> str:
-    """The channel-layer group that is rung when the run's log grows."""
-    return f"run.{run_id}"
-
-
-async def ring(run_id: UUID, new: Sequence[Logged]) -> None:
-    """Tell whoever listens that the log has grown. Lost rings cost time, never an event."""
-    payload = json.dumps([event.as_json() for event in new])
-    message: dict[str, Any] = {"type": "run.events", "run": str(run_id), "seq": new[-1].seq}
-    if len(payload) <= RING_BYTES:
-        message["events"] = payload
-    try:
-        await get_channel_layer().group_send(group(run_id), message)
-    except Exception as error:
-        # Redis away, its timeout, a broken pool: whatever it is, the poll makes up for it.
-        logger.warning("doorbell of run %s not rung: %s", run_id, type(error).__name__)
+def ring(run_id: UUID, new: Sequence[Logged]) -> None:
+    """Tell whoever watches the run that its log has grown. Call it after the commit."""
+    doorbell.ring(run_id, [event.as_json() for event in new])
 
 
 def rung(message: Mapping[str, Any]) -> list[Logged]:

@@ -6,9 +6,12 @@ attempt that has lost its run calls no model any more.
 """
 
 import asyncio
+import copy
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -28,6 +31,7 @@ logger = logging.getLogger(__name__)
 COALESCE_SECONDS = 0.075
 # LangGraph's own bound on steps. Validation has made sure that every loop ends before.
 MOST_STEPS = 1_000
+KEPT_GRAPHS = 100
 
 
 class Executor:
@@ -124,17 +128,13 @@ class Attempt:
             await self._fail(errors.Fault("internal", sentence))
         else:
             usage = await in_thread(events.total_usage)(self.run.pk)
-            await self._writer.write(runs.completed(self.run, self.fence, state, usage))
+            await self._writer.write(runs.completed(self.fence, state, usage))
 
     async def _step_through(self, control: RunControl) -> Mapping[str, Any]:
         saver = checkpoints.RunSaver(self._writer, self.fence, self._take_finished)
-        graph = blueprints.compile(
-            blueprints.parse(self.run.blueprint_version.document),
-            self._run_node,
-            checkpointer=saver,
-            max_tries=settings.MODEL_MAX_TRIES,
-            first_wait=settings.MODEL_RETRY_SECONDS,
-        )
+        graph = copy.copy(_graph(self.run.blueprint_version))
+        graph.checkpointer = saver
+        _attempt.set(self)
         config: Any = {
             "configurable": {"thread_id": str(self.run.pk)},
             "recursion_limit": MOST_STEPS,
@@ -145,7 +145,10 @@ class Attempt:
             None if begun else nodes.initial_state(str(self.run.pk), self.run.input_topic),
             config,
             stream_mode="values",
-            durability="sync",
+            # Not "sync": that waits for each checkpoint before the next node. Our writer keeps
+            # the order and a node waits for its `node.started`, so when a node begins, all
+            # before it is stored; and the three go in one transaction, not in two.
+            durability="async",
             control=control,
         )
         async for values in stream:
@@ -154,12 +157,12 @@ class Attempt:
 
     async def _fail(self, fault: errors.Fault) -> None:
         usage = await in_thread(events.total_usage)(self.run.pk)
-        change = runs.failed(self.run, self.fence, fault, node=self._failed_in, usage=usage)
+        change = runs.failed(self.fence, fault, node=self._failed_in, usage=usage)
         await self._writer.write(change)
 
     # --- one node ---
 
-    async def _run_node(
+    async def run_node(
         self, node: nodes.Node, state: nodes.State, task: str, tries: int
     ) -> Mapping[str, Any]:
         about = {
@@ -210,7 +213,7 @@ class Attempt:
             self.fence,
             [events.NewEvent("node.completed", f"completed/{task}", {**about, **data})],
             finished_task=task,
-            apply=partial(runs.project, self.run.pk, updates),
+            row=runs.projection(updates),
         )
 
     def _take_finished(self, task: str) -> writer.Change | None:
@@ -239,6 +242,34 @@ class Attempt:
         }
         new = [events.NewEvent("node.retried", key, data)]
         await self._writer.write(writer.Change(self.fence, new, finished_task=task))
+
+
+_attempt: ContextVar["Attempt"] = ContextVar("attempt")
+_graphs: OrderedDict[tuple[int, int, float], blueprints.Compiled] = OrderedDict()
+
+
+def _graph(version: models.BlueprintVersion) -> blueprints.Compiled:
+    """The graph of a version, compiled once: a version never changes."""
+    key = (version.pk, settings.MODEL_MAX_TRIES, settings.MODEL_RETRY_SECONDS)
+    if key not in _graphs:
+        _graphs[key] = blueprints.compile(
+            blueprints.parse(version.document),
+            _run_node_of_the_attempt,
+            checkpointer=None,
+            max_tries=settings.MODEL_MAX_TRIES,
+            first_wait=settings.MODEL_RETRY_SECONDS,
+        )
+    _graphs.move_to_end(key)
+    while len(_graphs) > KEPT_GRAPHS:
+        _graphs.popitem(last=False)
+    return _graphs[key]
+
+
+async def _run_node_of_the_attempt(
+    node: nodes.Node, state: nodes.State, task: str, tries: int
+) -> Mapping[str, Any]:
+    """A compiled graph serves many runs at once; each drives it in a context of its own."""
+    return await _attempt.get().run_node(node, state, task, tries)
 
 
 class Pen:

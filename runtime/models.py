@@ -200,7 +200,10 @@ class Event(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
+    # No index of its own: the unique (run, seq) serves.
+    run = models.ForeignKey(
+        Run, on_delete=models.CASCADE, related_name="events", db_index=False
+    )
     seq = models.PositiveIntegerField()
     kind = models.CharField(max_length=30)
     key = models.CharField(max_length=120)
@@ -208,6 +211,10 @@ class Event(models.Model):
     at = models.DateTimeField()
 
     class Meta:
+        # For dropping a node's tokens among thousands of other events.
+        indexes = (
+            models.Index(fields=["run"], name="event_tokens", condition=Q(kind="node.token")),
+        )
         constraints = (
             models.UniqueConstraint(fields=["run", "seq"], name="event_seq_unique"),
             models.UniqueConstraint(fields=["run", "key"], name="event_key_unique"),

@@ -123,7 +123,9 @@ def cancel(run_id: UUID, *, by: str, reason: str = "cancelled") -> models.Run:
         if run.has_ended:
             raise errors.RunFinished(status=run.status)
         usage = events.total_usage(run.pk)
-        _end(run, models.Status.CANCELLED, reason=reason, usage=usage)
+        for name, value in _ended(models.Status.CANCELLED, reason=reason, usage=usage).items():
+            setattr(run, name, value)
+        run.save(update_fields=["status", "ended_at", "reason", "usage"])
         events.append(run, "run.cancelled", key=END_KEY, reason=reason, by=by)
         if run.job_id:
             # Wakes the worker that has it. Were that lost, its next write is refused.
@@ -241,7 +243,7 @@ def _close_job(run: models.Run) -> None:
 
 
 def completed(
-    run: models.Run, fence: events.Fence, state: Mapping[str, Any], usage: Mapping[str, Any]
+    fence: events.Fence, state: Mapping[str, Any], usage: Mapping[str, Any]
 ) -> writer.Change:
     """The change that ends a run with its result. `state`: the council's last state.
 
@@ -259,16 +261,13 @@ def completed(
         "iteration_count": state.get("iteration_count", 0),
         "usage": dict(usage),
     }
-
-    def apply() -> None:
-        project(run.pk, state)
-        _end(run, models.Status.COMPLETED, reason=reason, approved=approved, usage=dict(usage))
-
-    return writer.Change(fence, [_end_event("run.completed", data)], apply=apply)
+    row = projection(state) | _ended(
+        models.Status.COMPLETED, reason=reason, approved=approved, usage=dict(usage)
+    )
+    return writer.Change(fence, [_end_event("run.completed", data)], row)
 
 
 def failed(
-    run: models.Run,
     fence: events.Fence,
     fault: errors.Fault,
     *,
@@ -277,33 +276,26 @@ def failed(
 ) -> writer.Change:
     """The change that ends a run without a result, for a stated reason."""
     data = {"code": fault.code, "message": fault.message, "node": node}
-
-    def apply() -> None:
-        _end(
-            run,
-            models.Status.FAILED,
-            reason="failed",
-            error_code=fault.code,
-            error_message=fault.message,
-            usage=dict(usage),
-        )
-
-    return writer.Change(fence, [_end_event("run.failed", data)], apply=apply)
+    row = _ended(
+        models.Status.FAILED,
+        reason="failed",
+        error_code=fault.code,
+        error_message=fault.message,
+        usage=dict(usage),
+    )
+    return writer.Change(fence, [_end_event("run.failed", data)], row)
 
 
 def _end_event(kind: str, data: dict[str, Any]) -> events.NewEvent:
     return events.NewEvent(kind, END_KEY, data)
 
 
-def _end(run: models.Run, status: models.Status, **fields: Any) -> None:
-    now = timezone.now()
-    models.Run.objects.filter(pk=run.pk).update(status=status, ended_at=now, **fields)
-    for name, value in {"status": status, "ended_at": now, **fields}.items():
-        setattr(run, name, value)
+def _ended(status: models.Status, **fields: Any) -> dict[str, Any]:
+    """The columns of a run that has ended."""
+    return {"status": status, "ended_at": timezone.now(), **fields}
 
 
-def project(run_id: UUID, state: Mapping[str, Any]) -> None:
-    """Copy what a node changed of the working state to the run's row."""
+def projection(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the working state the run's row repeats."""
     names = ("current_draft", "critic_score", "iteration_count")
-    if changed := {name: events.clean(state[name]) for name in names if name in state}:
-        models.Run.objects.filter(pk=run_id).update(**changed)
+    return {name: state[name] for name in names if name in state}

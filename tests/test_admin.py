@@ -56,6 +56,4 @@ def test_nobody_changes_or_deletes_a_run_by_hand(page, new_run):
     run = new_run()
 
     assert page.post(reverse("admin:runtime_run_delete", args=[run.pk])).status_code == 403
-    assert (
-        page.post(reverse("admin:runtime_run_change", args=[run.pk]), {}).status_code == 403
-    )
+    assert page.post(reverse("admin:runtime_run_change", args=[run.pk]), {}).status_code == 403

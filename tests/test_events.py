@@ -19,7 +19,8 @@ def claimed(new_run):
 
 def _note(run, key, **data):
     return writer.Change(
-        events.Fence(run.pk, run.attempt), [events.NewEvent("node.token", key, data)]
+        events.Fence(run.pk, run.attempt),
+        [events.NewEvent("node.token", key, {"task": "t"} | data)],
     )
 
 

@@ -58,13 +58,27 @@ def test_the_usage_of_the_end_is_the_sum_over_the_nodes_and_the_demo_says_it_is_
     assert run.usage["models"] == ["demo:instant"]
 
 
-def test_creating_a_run_and_enqueuing_it_are_one_transaction(new_run):
+def test_creating_a_run_and_enqueuing_it_are_one_transaction(new_run, monkeypatch):
+    def refuse(run):
+        raise RuntimeError("the queue refuses")
+
+    monkeypatch.setattr(runs, "_enqueue", refuse)
+
+    with pytest.raises(RuntimeError):
+        new_run()
+
+    assert not models.Run.objects.exists()
+    assert not models.Event.objects.exists()
+
+
+def test_a_run_whose_callers_transaction_fails_leaves_no_job(new_run):
+    before = ProcrastinateJob.objects.count()  # no test's end empties procrastinate's tables
     with pytest.raises(RuntimeError), transaction.atomic():
         new_run()
         raise RuntimeError("the caller's transaction fails")
 
     assert not models.Run.objects.exists()
-    assert not ProcrastinateJob.objects.exists()
+    assert ProcrastinateJob.objects.count() == before
 
 
 def test_a_topic_of_nothing_or_of_too_much_is_refused(new_run):

@@ -5,8 +5,8 @@ can be run or refuses it, `compile(...)` makes the graph. No graph is hard-coded
 ship are documents too (`shipped(slug)`).
 """
 
-from runtime.blueprints.compiler import RunNode, compile
+from runtime.blueprints.compiler import Compiled, RunNode, compile
 from runtime.blueprints.document import Document
 from runtime.blueprints.faults import Fault, faults, parse
 
-__all__ = ["Document", "Fault", "RunNode", "compile", "faults", "parse"]
+__all__ = ["Compiled", "Document", "Fault", "RunNode", "compile", "faults", "parse"]
