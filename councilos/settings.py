@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "channels",
     "rest_framework",
     "drf_spectacular",
+    "drf_spectacular_sidecar",
     "procrastinate.contrib.django",
     "councilos",
     "runtime",
@@ -160,6 +161,9 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Councils of AI agents, as durable runs.",
     "VERSION": "0.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    # From this server, not from another host.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
 # Checkpoints hold plain data only; without this LangGraph would rebuild any pickled object.

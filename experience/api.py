@@ -145,7 +145,10 @@ _ERRORS = {400: Problem, 401: Problem, 403: Problem, 404: Problem, 409: Problem}
 
 
 @extend_schema(
-    request=RunRequest, responses={202: RunAccepted, **_ERRORS}, parameters=[_IDEMPOTENCY]
+    operation_id="councils_run_default",
+    request=RunRequest,
+    responses={202: RunAccepted, **_ERRORS},
+    parameters=[_IDEMPOTENCY],
 )
 @api_view(["POST"])
 def run_default(request: Request) -> Response:
@@ -154,7 +157,10 @@ def run_default(request: Request) -> Response:
 
 
 @extend_schema(
-    request=RunRequest, responses={202: RunAccepted, **_ERRORS}, parameters=[_IDEMPOTENCY]
+    operation_id="councils_run_blueprint",
+    request=RunRequest,
+    responses={202: RunAccepted, **_ERRORS},
+    parameters=[_IDEMPOTENCY],
 )
 @api_view(["POST"])
 def run_blueprint(request: Request, blueprint_id: UUID) -> Response:
@@ -225,7 +231,11 @@ def run_events(request: Request, run_id: UUID) -> Response:
     )
 
 
-@extend_schema(parameters=[PageQuery], responses={200: RunSummary(many=True), **_ERRORS})
+@extend_schema(
+    operation_id="runs_list",
+    parameters=[PageQuery],
+    responses={200: RunSummary(many=True), **_ERRORS},
+)
 @api_view(["GET"])
 def run_list(request: Request) -> Response:
     """The caller's runs, newest first."""
@@ -236,7 +246,7 @@ def run_list(request: Request) -> Response:
     return Response(RunSummary(found, many=True).data)
 
 
-@extend_schema(responses={200: RunSummary, **_ERRORS})
+@extend_schema(operation_id="runs_detail", responses={200: RunSummary, **_ERRORS})
 @api_view(["GET"])
 def run_detail(request: Request, run_id: UUID) -> Response:
     """One run of the history."""

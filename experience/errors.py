@@ -2,7 +2,11 @@
 
 import logging
 from typing import Any
+from uuid import uuid4
 
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
@@ -16,6 +20,7 @@ STATUS = {
     "blueprint_not_found": 404,
     "run_finished": 409,
     "idempotency_conflict": 409,
+    "idempotency_key_invalid": 400,
     "input_invalid": 400,
     "blueprint_invalid": 400,
     "model_unknown": 400,
@@ -29,20 +34,39 @@ def envelope(code: str, message: str, detail: Any = None) -> dict[str, Any]:
     return {"error": {"code": code, "message": message, "detail": detail or {}}}
 
 
-def answer(error: Exception, context: dict[str, Any]) -> Response | None:
-    """REST framework's exception handler: refusals and its own errors, in one shape."""
+def answer(error: Exception, context: dict[str, Any]) -> Response:
+    """REST framework's exception handler: refusals, its own errors and mistakes of ours."""
     if isinstance(error, errors.Refusal):
         body = envelope(error.code, str(error), dict(error.detail))
-        return Response(body, status=STATUS.get(error.code, 400))
+        return Response(body, status=STATUS[error.code])
     response = exception_handler(error, context)
-    if response is not None:
-        response.data = _from_framework(error, response.data)
+    if response is None:
+        return Response(_mistake(), status=500)
+    response.data = _from_framework(error, response.data)
     return response
+
+
+def _mistake() -> dict[str, Any]:
+    """Log what is being handled, and name the entry to the caller."""
+    number = uuid4().hex[:12]
+    logger.exception("a mistake of ours, %s", number)
+    message = "Something went wrong inside CouncilOS; its log names this number."
+    return envelope("internal", message, {"number": number})
 
 
 def _from_framework(error: Exception, data: Any) -> dict[str, Any]:
     if isinstance(error, exceptions.ValidationError):
         return envelope("input_invalid", "The request is not valid; see detail.", data)
-    code = getattr(error, "default_code", "not_found")
-    message = data.get("detail", "") if isinstance(data, dict) else ""
-    return envelope(str(code), str(message))
+    if isinstance(error, exceptions.APIException):
+        return envelope(error.default_code, str(error.detail))
+    if isinstance(error, PermissionDenied):
+        return envelope("permission_denied", "You may not do this.")
+    return envelope("not_found", "There is no such thing.")
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's 404, in the envelope below `/api/`."""
+    if request.path.startswith("/api/"):
+        body = envelope("not_found", "There is no such address; see /api/docs/.")
+        return JsonResponse(body, status=404)
+    return defaults.page_not_found(request, exception)

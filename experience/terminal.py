@@ -18,7 +18,7 @@ TAIL_LINES = 12
 EXIT = {
     "completed": 0,
     "failed": 1,
-    "limit": 3,  # completed, but stopped at a limit and not approved
+    "unapproved": 3,  # completed, but not approved
     "cancelled": 4,
     "left": 5,  # it goes on without us
 }
@@ -43,7 +43,7 @@ class Board:
         if self.end is None:
             return EXIT["left"]
         if self.end.kind == "run.completed" and self.end.data["approved"] is False:
-            return EXIT["limit"]
+            return EXIT["unapproved"]
         return EXIT[self.end.kind.removeprefix("run.")]
 
     def take(self, event: events.Logged) -> None:
@@ -53,7 +53,6 @@ class Board:
             handler(event.data)
         if event.kind in events.ENDS:
             self.end = event
-            self.writing.clear()
 
     def _say(self, markup: str) -> None:
         self.console.print(markup, highlight=False)
@@ -124,6 +123,9 @@ class Board:
         if self.end is None:
             return
         data = self.end.data
+        for who, text in self.writing.values():
+            if text:
+                self.console.print(Panel(Text(text), title=f"{escape(who)}, broken off"))
         if self.end.kind == "run.failed":
             where = f" in {data['node']}" if data["node"] else ""
             self._say(f"[red]✗ failed{escape(where)}: {escape(data['message'])}[/red]")
@@ -143,10 +145,11 @@ class Board:
         facts.add_row("model", ", ".join(usage["models"]))
         if usage["scripted"]:
             facts.add_row("", "scripted demo model: no AI wrote this")
-        facts.add_row("calls", str(usage["calls"]))
-        facts.add_row("tokens out", _or_unknown(usage["output_tokens"]))
+        least = "at least " if usage["partial"] else ""
         cost = usage["cost"]
-        facts.add_row("cost", "unknown" if cost is None else f"${float(cost):.4g}")
+        facts.add_row("calls", least + str(usage["calls"]))
+        facts.add_row("tokens out", least + _or_unknown(usage["output_tokens"]))
+        facts.add_row("cost", "unknown" if cost is None else f"{least}${float(cost):.4g}")
         self.console.print(facts)
 
 

@@ -56,6 +56,12 @@ class ModelNotConfigured(Refusal):
     code = "model_not_configured"
 
 
+class IdempotencyKeyInvalid(Refusal):
+    """An Idempotency-Key has 1 to 200 characters."""
+
+    code = "idempotency_key_invalid"
+
+
 class IdempotencyConflict(Refusal):
     """This Idempotency-Key was used before with another request."""
 

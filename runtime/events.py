@@ -143,27 +143,25 @@ def total_usage(run_id: UUID) -> dict[str, Any]:
     """What the run's finished nodes used, summed. Unknown stays unknown (None).
 
     Returns `calls`, `input_tokens`, `output_tokens`, `cost` (USD, a decimal as text),
-    `cost_source`, `models` and `scripted` (whether any text came from the demo model).
+    `cost_source`, `models`, `scripted` (whether any text came from the demo model), and
+    `partial`: whether calls were broken off or failed, of which nobody knows what they used.
     """
-    done = models.Event.objects.filter(run_id=run_id, kind="node.completed").order_by("seq")
-    datas = list(done.values_list("data", flat=True))
-    usages = [data.get("usage") or {} for data in datas]
-
-    def total(field: str) -> int | None:
-        return _sum([usage.get(field) for usage in usages])
-
-    cost = _sum([usage.get("cost") and Decimal(usage["cost"]) for usage in usages])
+    kinds = ("node.started", "node.retried", "node.completed")
+    found = models.Event.objects.filter(run_id=run_id, kind__in=kinds).order_by("seq")
+    log = list(found.values_list("kind", "data"))
+    done = [data for kind, data in log if kind == "node.completed"]
+    usages = [data["usage"] for data in done]
+    cost = _sum([usage["cost"] and Decimal(usage["cost"]) for usage in usages])
     return {
-        "calls": sum(usage.get("calls", 1) for usage in usages),
-        "input_tokens": total("input_tokens"),
-        "output_tokens": total("output_tokens"),
-        "cost": None if cost is None else format(cost, "f"),
-        "cost_source": ", ".join(
-            sorted({u["cost_source"] for u in usages if u.get("cost_source")})
-        )
+        "calls": sum(usage["calls"] for usage in usages),
+        "input_tokens": _sum([usage["input_tokens"] for usage in usages]),
+        "output_tokens": _sum([usage["output_tokens"] for usage in usages]),
+        "cost": None if cost is None else format(Decimal(cost), "f"),
+        "cost_source": ", ".join(sorted({u["cost_source"] for u in usages if u["cost_source"]}))
         or None,
-        "models": sorted({data["model"] for data in datas if data.get("model")}),
-        "scripted": any(data.get("scripted") for data in datas),
+        "models": sorted({data["model"] for data in done}),
+        "scripted": any(data["scripted"] for data in done),
+        "partial": len(log) > 2 * len(done),
     }
 
 

@@ -114,6 +114,9 @@ class Attempt:
             state = await self._step_through(control)
         except errors.Fault as fault:
             await self._fail(fault)
+        except errors.Refusal as refusal:
+            # This worker cannot do what the one that accepted the run could: a key is missing.
+            await self._fail(errors.Fault(refusal.code, str(refusal)))
         except GraphRecursionError:
             await self._fail(
                 errors.Fault("step_limit", f"It took more than {MOST_STEPS} steps.")

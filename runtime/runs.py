@@ -28,6 +28,7 @@ TASK = "runtime.execute"
 QUEUE = "runs"
 # One key for the three ends: the database itself lets a run end once.
 END_KEY = "run.end"
+LONGEST_KEY = 200
 LONGEST_TOPIC = 10_000  # characters, protocol.md §4
 
 
@@ -48,11 +49,14 @@ def create(
     `idempotency_key` of the same owner returns the run it made before.
 
     Raises errors.InputInvalid, errors.BlueprintInvalid, errors.ModelUnknown,
-    errors.ModelNotConfigured (its detail names the node), errors.IdempotencyConflict.
+    errors.ModelNotConfigured (its detail names the node), errors.IdempotencyKeyInvalid,
+    errors.IdempotencyConflict.
     """
     topic = cast(str, events.clean(topic)).strip()
     if not 1 <= len(topic) <= LONGEST_TOPIC:
         raise errors.InputInvalid(length=len(topic))
+    if idempotency_key is not None and not 1 <= len(idempotency_key) <= LONGEST_KEY:
+        raise errors.IdempotencyKeyInvalid(length=len(idempotency_key))
     digest = _digest(topic=topic, version=version.pk, model=model)
     if idempotency_key and (earlier := _made_before(owner, idempotency_key, digest)):
         return earlier
@@ -61,7 +65,7 @@ def create(
         owner_id=owner.pk if owner else None,
         input_topic=topic,
         model=_check_models(version, model),
-        idempotency_key=idempotency_key or None,
+        idempotency_key=idempotency_key,
         request_digest=digest,
     )
     try:

@@ -4,6 +4,7 @@ import json
 from uuid import uuid4
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
 
 from experience import access
@@ -232,6 +233,50 @@ def test_alive_asks_nobody_and_ready_names_what_is_missing(client, transactional
         "database": "ok",
         "worker": "none is alive",
     }
+
+
+def test_the_schema_is_valid_openapi_without_a_warning(capsys):
+    call_command("spectacular", validate=True, fail_on_warn=True)
+
+    assert "personalToken" in capsys.readouterr().out
+
+
+def test_the_page_of_the_documentation_loads_nothing_from_other_hosts(client):
+    body = client.get("/api/docs/").content.decode()
+
+    assert "swagger-ui-bundle.js" in body
+    assert "https://" not in body
+
+
+def test_an_address_that_does_not_exist_is_answered_in_the_envelope(client):
+    response = client.get("/api/nonsense")
+
+    assert (response.status_code, response.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_a_mistake_of_ours_is_logged_under_a_number_that_the_caller_is_told(
+    program, new_run, monkeypatch, caplog
+):
+    def broken(*args, **more):
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(runs, "cancel", broken)
+
+    response = _post(program, f"/api/councils/run/{new_run().pk}/cancel")
+
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (500, "internal")
+    assert error["detail"]["number"] in caplog.text
+    assert "secret detail" not in response.content.decode()
+
+
+@pytest.mark.parametrize("key", ["", "k" * 201])
+def test_an_idempotency_key_that_is_too_long_or_empty_is_refused(program, default, key):
+    response = _post(
+        program, "/api/councils/run", {"input_topic": "x"}, **{"idempotency-key": key}
+    )
+
+    assert response.json()["error"]["code"] == "idempotency_key_invalid"
 
 
 def test_the_schema_names_every_route_of_the_api(client):

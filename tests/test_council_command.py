@@ -66,6 +66,7 @@ def test_a_run_at_its_limit_says_so_and_exits_with_3(new_run):
             "models": ["m"],
             "scripted": False,
             "calls": 11,
+            "partial": False,
             "output_tokens": None,
             "cost": None,
         },

@@ -90,6 +90,7 @@ async def test_its_tokens_are_counted_and_cost_nothing():
         "output_tokens": len(reply.text.split()),
         "cost": "0",
         "cost_source": "scripted demo model, free",
+        "calls": 1,
     }
 
 

@@ -157,7 +157,7 @@ def test_every_code_of_a_request_is_named_with_its_status():
 
     named = rows("Codes of the request")
 
-    assert named.keys() == {kind.default_code for kind in kinds}
+    assert named.keys() == {"internal", *(kind.default_code for kind in kinds)}
     for kind in kinds:
         assert named[kind.default_code].startswith(f" {kind.status_code} |")
 

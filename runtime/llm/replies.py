@@ -17,6 +17,7 @@ class Usage:
     output_tokens: int | None
     cost: Decimal | None
     cost_source: str | None
+    calls: int = 1
 
     def as_json(self) -> dict[str, Any]:
         """The same for an event; the cost as a plain decimal string, so that it stays exact."""
@@ -25,6 +26,7 @@ class Usage:
             "output_tokens": self.output_tokens,
             "cost": None if self.cost is None else format(self.cost, "f"),
             "cost_source": self.cost_source,
+            "calls": self.calls,
         }
 
 

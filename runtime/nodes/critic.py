@@ -123,4 +123,5 @@ def total(used: list[llm.Usage]) -> llm.Usage:
         output_tokens=sum(outputs) if len(outputs) == len(used) else None,
         cost=sum(costs[1:], costs[0]) if priced else None,
         cost_source=used[0].cost_source if priced else None,
+        calls=sum(each.calls for each in used),
     )

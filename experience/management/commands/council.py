@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from typing import Any
@@ -23,7 +24,7 @@ from runtime import errors, models, runs, shipped
 class Command(BaseCommand):
     help = (
         "Run a council on a topic and show its work as it happens. Exit code: 0 completed, "
-        "1 failed, 3 stopped at a limit and not approved, 4 cancelled, 5 left running, "
+        "1 failed, 3 completed but not approved, 4 cancelled, 5 left running, "
         "2 the call itself was wrong."
     )
 
@@ -124,8 +125,18 @@ async def _read(run: models.Run, board: terminal.Board, *, as_json: bool) -> Non
             for entry in await followed.after(after):
                 after = entry.event.seq
                 board.take(entry.event)
-                if as_json:
-                    print(json.dumps(entry.event.as_json()), flush=True)  # noqa: T201
+                if as_json and not _print_line(json.dumps(entry.event.as_json())):
+                    return
+
+
+def _print_line(text: str) -> bool:
+    """Whether anybody still reads: `| head` leaves early."""
+    try:
+        print(text, flush=True)  # noqa: T201
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
 
 
 async def _cancel_wanted(run: models.Run) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
 
 from experience import access, models
 from runtime import errors
@@ -17,7 +18,7 @@ class Command(BaseCommand):
         actions = parser.add_subparsers(dest="action", required=True)
         create = actions.add_parser("create", help="make one; it is shown this once")
         create.add_argument("user")
-        create.add_argument("--name", default="terminal", help="what it is for")
+        create.add_argument("--name", help="what it is for")
         create.add_argument(
             "--days", type=int, help="valid for so many days; else until revoked"
         )
@@ -38,7 +39,8 @@ class Command(BaseCommand):
 
     def _create(self, user: Any, options: dict[str, Any]) -> None:
         life = timedelta(days=options["days"]) if options["days"] else None
-        self.stdout.write(access.create_token(user, options["name"], life=life))
+        name = options["name"] or f"terminal, {timezone.now():%F %T.%f}"
+        self.stdout.write(access.create_token(user, name, life=life))
 
     def _revoke(self, user: Any, options: dict[str, Any]) -> None:
         access.revoke_token(user, options["name"])

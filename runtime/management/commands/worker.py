@@ -2,15 +2,13 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
-import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from runtime import tasks
+from runtime import interpreter, tasks
 
 logger = logging.getLogger(__name__)
 
@@ -22,22 +20,9 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        settle()
+        interpreter.settle()
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(_work())
-
-
-def settle() -> None:
-    """Make the interpreter fit for many short waits: `make bench` (d) shows what it gains.
-
-    What is loaded stays, so the collector need not walk it again and again (pauses of up to
-    0.8 s otherwise); and the writer's and the doorbell's threads wait at most 0.5 ms, not
-    5, for their turn.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
-    sys.setswitchinterval(0.0005)
 
 
 async def _work() -> None:
