@@ -27,10 +27,15 @@ class Stamped(speech.OpenAI):
         return f"{self._before} {time.time():.3f}{self._after}"
 
 
-def behave(request: speech.Request) -> speech.Answer:
-    asked = _ASKED.search(request.text)
+def asked_for(text: str) -> int:
+    """How many tokens a prompt with our topic asks for."""
+    asked = _ASKED.search(text)
     assert asked is not None
-    return speech.Answer(text="so " * int(asked[1]), every=1 / TOKENS_PER_SECOND)
+    return int(asked[1])
+
+
+def behave(request: speech.Request) -> speech.Answer:
+    return speech.Answer(text="so " * asked_for(request.text), every=1 / TOKENS_PER_SECOND)
 
 
 async def _main() -> None:
