@@ -99,9 +99,6 @@ class Writer:
             for change in batch:
                 _resolve(change, error)
             return
-        for fence, new in written.items():
-            if new:
-                events.ring(fence.run_id, new)
         for change in batch:
             lost = change.fence not in written
             _resolve(change, errors.RunLost(str(change.fence.run_id)) if lost else None)
@@ -232,13 +229,18 @@ def _commit(batch: Sequence[Change], again: bool) -> Written:
     told = _told(batch)
     at = timezone.now()
     before = _execute(_parameters(batch, told, at))
-    return {
+    written = {
         fence: [
             events.Logged(fence.run_id, first + place, new.kind, new.data, at)
             for place, new in enumerate(told[fence], 1)
         ]
         for fence, first in before.items()
     }
+    # From here, before the event loop has work again: the doorbell's thread would wait for it.
+    for fence, new in written.items():
+        if new:
+            events.ring(fence.run_id, new)
+    return written
 
 
 def _is_written(change: Change) -> bool:
