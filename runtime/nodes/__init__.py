@@ -7,8 +7,8 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from runtime.nodes import critic, draft, writer
-from runtime.nodes.state import State, initial_state, iteration
-from runtime.nodes.step import SETTINGS, CriticSettings, Node, Result, Settings, Step
+from runtime.nodes.state import State, initial_state
+from runtime.nodes.step import SETTINGS, CriticSettings, Node, Result, Settings, Step, iteration
 
 Kind = Callable[[Step], Awaitable[Result]]
 

@@ -7,8 +7,8 @@ from pydantic import BaseModel, Field
 
 from runtime import errors, llm
 from runtime.nodes import prompt, replies, spoken
-from runtime.nodes.state import Message, State, iteration
-from runtime.nodes.step import CriticSettings, Result, Step
+from runtime.nodes.state import Message, State
+from runtime.nodes.step import CriticSettings, Result, Step, iteration
 
 _TASK = (
     "Judge the draft. Say first, concretely, what is good and what would make it better; then "

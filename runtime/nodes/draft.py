@@ -2,8 +2,8 @@
 
 from runtime import llm
 from runtime.nodes import prompt
-from runtime.nodes.state import Message, iteration
-from runtime.nodes.step import Result, Step
+from runtime.nodes.state import Message
+from runtime.nodes.step import Result, Step, iteration
 
 _FIRST = "Write a draft on the topic. Answer with the draft alone."
 _ON = "Write a better draft, based on what is there. Answer with the draft alone."

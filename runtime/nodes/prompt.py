@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from langchain_core.messages import HumanMessage, SystemMessage
 
-from runtime.nodes.state import Message, State, iteration
-from runtime.nodes.step import Node, Step
+from runtime.nodes.state import Message, State
+from runtime.nodes.step import Node, Step, iteration
 
 # For a node whose blueprint says nothing: providers refuse an empty system message.
 _UNSTATED = {

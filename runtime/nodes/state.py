@@ -3,8 +3,6 @@
 import operator
 from typing import Annotated, TypedDict, TypeVar
 
-from runtime.nodes.step import Node
-
 T = TypeVar("T")
 
 
@@ -70,10 +68,3 @@ def initial_state(run_id: str, topic: str) -> State:
         rounds_reviewed=0,
         first_judged={},
     )
-
-
-def iteration(node: Node, state: State) -> int:
-    """The iteration that a node works in: a draft begins one, the others belong to it."""
-    if node.kind == "draft":
-        return state["rounds_reviewed"] + 1
-    return state["iteration_count"]

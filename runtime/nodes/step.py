@@ -83,3 +83,10 @@ class Result:
     usage: llm.Usage
     model: str
     scripted: bool
+
+
+def iteration(node: Node, state: State) -> int:
+    """The iteration that a node works in: a draft begins one, the others belong to it."""
+    if node.kind == "draft":
+        return state["rounds_reviewed"] + 1
+    return state["iteration_count"]
