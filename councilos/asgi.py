@@ -15,14 +15,15 @@ if settings.SECRET_KEY_IS_EPHEMERAL:
     )
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 - after the set-up
-from django.urls import path  # noqa: E402
+from django.urls import path, re_path  # noqa: E402
 
 from councilos import closing  # noqa: E402
 from experience import consumers  # noqa: E402
 from runtime import interpreter  # noqa: E402
 
 council = consumers.CouncilConsumer.as_asgi()  # type: ignore[no-untyped-call]
-sockets = URLRouter([path("ws/council/<str:run_id>", council)])
+nowhere = consumers.Nowhere.as_asgi()  # type: ignore[no-untyped-call]
+sockets = URLRouter([path("ws/council/<str:run_id>", council), re_path("", nowhere)])
 application = ProtocolTypeRouter({"http": http, "websocket": closing.under_daphne(sockets)})
 closing.before_daphne_stops(consumers.close_all)
 interpreter.settle()

@@ -117,10 +117,18 @@ DATABASES["default"].update(
     CONN_MAX_AGE=0,
     CONN_HEALTH_CHECKS=True,
 )
+# How soon a pool whose PostgreSQL was away looks again, at the latest. By itself it doubles
+# its waits, and stays down for as long again as PostgreSQL was.
+DATABASE_RECONNECT_SECONDS = 2.0
 # 0: no pool, as behind PgBouncer.
 if DATABASE_POOL_SIZE := env.int("DATABASE_POOL_SIZE", 20):
     DATABASES["default"].setdefault("OPTIONS", {}).update(
-        pool={"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 10},
+        pool={
+            "min_size": 1,
+            "max_size": DATABASE_POOL_SIZE,
+            "timeout": 5,  # seconds that somebody waits for a connection
+            "reconnect_timeout": DATABASE_RECONNECT_SECONDS,
+        },
     )
 PROCRASTINATE_IMPORT_PATHS = ["runtime.tasks"]
 
@@ -135,7 +143,9 @@ CHANNEL_LAYERS = {
             "hosts": [
                 {
                     "address": REDIS_URL,
-                    "socket_connect_timeout": 2,  # seconds; a ring is worth no longer wait
+                    # Seconds; a ring is worth no longer wait.
+                    "socket_connect_timeout": 2,
+                    "socket_timeout": 5,
                 }
             ]
         },
@@ -151,7 +161,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["experience.errors.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "experience.errors.answer",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",

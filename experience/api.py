@@ -129,7 +129,7 @@ class TicketShape(serializers.Serializer[Any]):
 
 class PageQuery(serializers.Serializer[Any]):
     limit = serializers.IntegerField(min_value=1, max_value=200, default=50)
-    offset = serializers.IntegerField(min_value=0, default=0)
+    offset = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
 
 
 class AfterQuery(serializers.Serializer[Any]):

@@ -166,6 +166,9 @@ class CouncilConsumer(AsyncConsumer):
     async def _pump_frames(self, run: models.Run, after: int) -> None:
         await self._send(connected(run, after).model_dump_json())
         async with feed.hub().watch(run.pk) as followed:
+            if after >= followed.head and await in_thread(_is_over)(run.pk, after):
+                await self._close(protocol.ENDED)  # it has had the end already
+                return
             while True:
                 for entry in await followed.after(after):
                     await self._window.room()
@@ -219,6 +222,24 @@ class CouncilConsumer(AsyncConsumer):
         await self._refuse(Closed(protocol.NOT_SIGNED_IN, "Signed out.", "not_signed_in"))
         if self._pump is not None:
             self._pump.cancel()
+
+
+def _is_over(run_id: UUID, after: int) -> bool:
+    """Whether the run has ended and nothing lies beyond `after`."""
+    ended = models.Run.objects.filter(pk=run_id, ended_at__isnull=False)
+    return ended.filter(last_seq__lte=after).exists()
+
+
+class Nowhere(AsyncConsumer):
+    """Refuses a socket at an address that there is not (404 is not to be had: 403)."""
+
+    channel_layer_alias = "none"
+
+    async def websocket_connect(self, message: Any) -> None:
+        await self.base_send({"type": "websocket.close"})
+
+    async def websocket_disconnect(self, message: Any) -> None:
+        raise StopConsumer
 
 
 def connected(run: models.Run, after: int) -> protocol.Connected:

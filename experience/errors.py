@@ -4,10 +4,11 @@ import logging
 from typing import Any
 from uuid import uuid4
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
-from rest_framework import exceptions
+from rest_framework import exceptions, parsers
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
@@ -34,11 +35,26 @@ def envelope(code: str, message: str, detail: Any = None) -> dict[str, Any]:
     return {"error": {"code": code, "message": message, "detail": detail or {}}}
 
 
+class JSONParser(parsers.JSONParser):
+    """JSON, also when somebody nests it deeper than Python can follow."""
+
+    def parse(self, *args: Any, **more: Any) -> Any:
+        try:
+            return super().parse(*args, **more)
+        except RecursionError as error:
+            raise exceptions.ParseError("The JSON is nested too deeply.") from error
+
+
 def answer(error: Exception, context: dict[str, Any]) -> Response:
     """REST framework's exception handler: refusals, its own errors and mistakes of ours."""
     if isinstance(error, errors.Refusal):
         body = envelope(error.code, str(error), dict(error.detail))
         return Response(body, status=STATUS[error.code])
+    if isinstance(error, OperationalError | InterfaceError):
+        message = "The database does not answer. Try again in a few seconds."
+        return Response(envelope("unavailable", message), status=503)
+    if isinstance(error, RequestDataTooBig):
+        return Response(envelope("too_large", "The body is too large."), status=413)
     response = exception_handler(error, context)
     if response is None:
         return Response(_mistake(), status=500)

@@ -81,9 +81,9 @@ class Feed:
         False: it does not, and the log has to be read (`catch_up`).
         """
         self._rung = max(self._rung, seq)
-        new = [event for event in new if event.seq > self.head]
-        if new and new[0].seq == self.head + 1:
-            self._add(new)
+        for event in new:
+            if event.seq == self.head + 1:
+                self._add([event])
         return self.head >= seq
 
     def _add(self, new: list[events.Logged]) -> None:
@@ -203,6 +203,14 @@ class Hub:
                 self._feeds.pop(run_id, None)
                 feed.opened.cancel()
                 await self._unsubscribe(run_id)
+
+    async def close(self) -> None:
+        """End listening and polling. For a process that watches for a while only."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)
+        self._tasks = []
 
     async def _begin(self, feed: Feed) -> None:
         # Listen before reading, so that nothing falls between.

@@ -112,6 +112,8 @@ class Attempt:
         """
         try:
             state = await self._step_through(control)
+            usage = await in_thread(events.total_usage)(self.run.pk)
+            await self._writer.write(runs.completed(self.fence, state, usage))
         except errors.Fault as fault:
             await self._fail(fault)
         except errors.Refusal as refusal:
@@ -129,9 +131,6 @@ class Attempt:
                 f"Something went wrong inside CouncilOS; the log names run {self.run.pk}."
             )
             await self._fail(errors.Fault("internal", sentence))
-        else:
-            usage = await in_thread(events.total_usage)(self.run.pk)
-            await self._writer.write(runs.completed(self.fence, state, usage))
 
     async def _step_through(self, control: RunControl) -> Mapping[str, Any]:
         saver = checkpoints.RunSaver(self._writer, self.fence, self._take_finished)
@@ -149,8 +148,9 @@ class Attempt:
             config,
             stream_mode="values",
             # Not "sync": that waits for each checkpoint before the next node. Our writer keeps
-            # the order and a node waits for its `node.started`, so when a node begins, all
-            # before it is stored; and the three go in one transaction, not in two.
+            # the order, a node waits for its `node.started`, and the writer refuses that once
+            # anything before it failed: so when a node begins, all before it is stored. And
+            # the three go in one transaction, not in two.
             durability="async",
             control=control,
         )
@@ -159,7 +159,11 @@ class Attempt:
         return state
 
     async def _fail(self, fault: errors.Fault) -> None:
-        usage = await in_thread(events.total_usage)(self.run.pk)
+        try:
+            usage = await in_thread(events.total_usage)(self.run.pk)
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            logger.exception("the usage of run %s cannot be summed", self.run.pk)
+            usage = {}  # a run must end, whatever is wrong with its log
         change = runs.failed(self.fence, fault, node=self._failed_in, usage=usage)
         await self._writer.write(change)
 

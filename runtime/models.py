@@ -260,9 +260,10 @@ class CheckpointWrite(models.Model):
     ns = models.CharField(max_length=400, default="", blank=True)
     checkpoint_id = models.CharField(max_length=100)
     task_id = models.CharField(max_length=100)
-    task_path = models.CharField(max_length=400, blank=True)
+    task_path = models.TextField(blank=True)
     idx = models.IntegerField(help_text="negative for LangGraph's special channels")
-    channel = models.CharField(max_length=200)
+    # The channel of a join is named after all the nodes that it waits for.
+    channel = models.TextField()
     encoding = models.CharField(max_length=50)
     value = models.BinaryField()
 

@@ -29,6 +29,8 @@ QUEUE = "runs"
 # One key for the three ends: the database itself lets a run end once.
 END_KEY = "run.end"
 LONGEST_KEY = 200
+# So many workers may be lost with the same node; perhaps it is what kills them.
+MOST_LOST = 10
 LONGEST_TOPIC = 10_000  # characters, protocol.md §4
 
 
@@ -127,13 +129,11 @@ def cancel(run_id: UUID, *, by: str, reason: str = "cancelled") -> models.Run:
         if run.has_ended:
             raise errors.RunFinished(status=run.status)
         usage = events.total_usage(run.pk)
-        for name, value in _ended(models.Status.CANCELLED, reason=reason, usage=usage).items():
-            setattr(run, name, value)
-        run.save(update_fields=["status", "ended_at", "reason", "usage"])
+        _save(run, _ended(models.Status.CANCELLED, reason=reason, usage=usage))
         events.append(run, "run.cancelled", key=END_KEY, reason=reason, by=by)
         if run.job_id:
             # Wakes the worker that has it. Were that lost, its next write is refused.
-            app.job_manager.cancel_job_by_id(run.job_id, abort=True)
+            app.job_manager.cancel_job_by_id(run.job_id, abort=True, delete_job=True)
     return run
 
 
@@ -163,6 +163,9 @@ def claim(run_id: UUID, *, job_id: int, worker: str) -> models.Run | None:
             return None
         if run.status == models.Status.RUNNING:
             _interrupt(run, cause="worker_lost")
+            if _is_hopeless(run):
+                _give_up(run)
+                return None
         run.attempt += 1
         run.status = models.Status.RUNNING
         run.worker = worker
@@ -203,6 +206,22 @@ def _interrupt(run: models.Run, *, cause: str) -> None:
     )
 
 
+def _is_hopeless(run: models.Run) -> bool:
+    """Whether worker after worker was lost with it, and no node finished in between."""
+    done = run.events.filter(kind="node.completed").order_by("-seq").first()
+    lost = run.events.filter(kind="run.interrupted", data__cause="worker_lost")
+    return lost.filter(seq__gt=done.seq if done else 0).count() >= MOST_LOST
+
+
+def _give_up(run: models.Run) -> None:
+    code = "worker_lost"
+    message = f"{MOST_LOST} workers in a row were lost while they ran the same node."
+    fields = {"error_code": code, "error_message": message}
+    usage = events.total_usage(run.pk)
+    _save(run, _ended(models.Status.FAILED, reason="failed", usage=usage, **fields))
+    events.append(run, "run.failed", key=END_KEY, code=code, message=message, node="")
+
+
 def rescue(*, silent_for: float, dropped: Collection[int] = ()) -> list[UUID]:
     """Give every active run without a live job a new one, and return these runs.
 
@@ -223,8 +242,8 @@ def rescue(*, silent_for: float, dropped: Collection[int] = ()) -> list[UUID]:
             .exclude(Exists(live))
         )
         for run in orphans:
-            _close_job(run)
             _enqueue(run)
+        _forget_dead_jobs(since)
     return [run.pk for run in orphans]
 
 
@@ -233,12 +252,17 @@ def _enqueue(run: models.Run) -> None:
     run.save(update_fields=["job_id"])
 
 
-def _close_job(run: models.Run) -> None:
-    """Mark the job of a dead worker as failed, so that nobody wonders about it."""
-    if ProcrastinateJob.objects.filter(pk=run.job_id, status="doing").exists():
+def _forget_dead_jobs(since: Any) -> None:
+    """Delete the jobs of dead workers: their runs have ended or have new ones."""
+    dead = ProcrastinateJob.objects.filter(task_name=TASK, status="doing").exclude(
+        worker__last_heartbeat__gte=since
+    )
+    for job_id in dead.select_for_update(skip_locked=True, of=("self",)).values_list(
+        "pk", flat=True
+    ):
         app.job_manager.connector.get_sync_connector().execute_query(
-            "SELECT procrastinate_finish_job_v1(%(id)s, %(status)s, false)",
-            id=run.job_id,
+            "SELECT procrastinate_finish_job_v1(%(id)s, %(status)s, true)",
+            id=job_id,
             status=JobStatus.FAILED.value,
         )
 
@@ -287,11 +311,17 @@ def failed(
         error_message=fault.message,
         usage=dict(usage),
     )
-    return writer.Change(fence, [_end_event("run.failed", data)], row)
+    return writer.Change(fence, [_end_event("run.failed", data)], row, last_word=True)
 
 
 def _end_event(kind: str, data: dict[str, Any]) -> events.NewEvent:
     return events.NewEvent(kind, END_KEY, data)
+
+
+def _save(run: models.Run, fields: Mapping[str, Any]) -> None:
+    for name, value in fields.items():
+        setattr(run, name, value)
+    run.save(update_fields=list(fields))
 
 
 def _ended(status: models.Status, **fields: Any) -> dict[str, Any]:

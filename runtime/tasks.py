@@ -100,7 +100,9 @@ async def work(*, wait: bool = True, stop: asyncio.Event | None = None) -> None:
     WORKER_DRAIN_SECONDS, and is handed over.
     """
     executor = execution.Executor(f"{socket.gethostname()}:{os.getpid()}")
-    connector = PatientConnector(kwargs=connector_params())
+    connector = PatientConnector(
+        kwargs=connector_params(), reconnect_timeout=settings.DATABASE_RECONNECT_SECONDS
+    )
     # Another app object, for its connector alone: the verbs in `runs` enqueue through the
     # original one, inside their Django transaction.
     async with app.with_connector(connector).open_async() as mine:
@@ -113,7 +115,7 @@ async def work(*, wait: bool = True, stop: asyncio.Event | None = None) -> None:
             fetch_job_polling_interval=POLL_SECONDS,
             abort_job_polling_interval=POLL_SECONDS,
             shutdown_graceful_timeout=settings.WORKER_DRAIN_SECONDS,
-            delete_jobs=DeleteJobCondition.SUCCESSFUL.value,
+            delete_jobs=DeleteJobCondition.ALWAYS.value,
             additional_context={"executor": executor},
             install_signal_handlers=False,
             update_heartbeat_interval=settings.WORKER_HEARTBEAT_SECONDS,

@@ -45,6 +45,7 @@ class Change:
 
     `log` is what is told; `row` the columns of the run that change with it; `checkpoints` and
     `writes` are rows to store. `finished_task` is the node whose tokens are replaced or void.
+    `last_word` may follow a change that could not be written; nothing else may.
     """
 
     fence: events.Fence
@@ -53,6 +54,7 @@ class Change:
     checkpoints: Sequence[models.Checkpoint] = ()
     writes: Sequence[models.CheckpointWrite] = ()
     finished_task: str = ""
+    last_word: bool = False
     done: "asyncio.Future[None]" = field(init=False)
 
 
@@ -61,6 +63,8 @@ class Writer:
 
     def __init__(self) -> None:
         self._waiting: list[Change] = []
+        # LangGraph goes on while it stores, so a failure must stop what comes after it.
+        self._broken: dict[events.Fence, Exception] = {}
         self._pump: asyncio.Task[None] | None = None
         # Not asgiref's thread: that one is shared by the whole process, and a commit
         # there would make every other database call of the worker wait.
@@ -70,7 +74,8 @@ class Writer:
         """Queue a change. The future resolves when it is committed.
 
         It raises errors.RunLost when the run is no longer this attempt's; then nothing of
-        the change was written.
+        the change was written. Once a change could not be written, for whatever reason, the
+        later ones of its attempt are refused for the same.
         """
         change.done = asyncio.get_running_loop().create_future()
         change.done.add_done_callback(_retrieve)
@@ -88,6 +93,9 @@ class Writer:
             await self._write_batch(batch)
 
     async def _write_batch(self, batch: list[Change]) -> None:
+        batch = [change for change in batch if not self._refuse(change)]
+        if not batch:
+            return
         try:
             written = await self._commit(batch)
         except Exception as error:
@@ -97,11 +105,24 @@ class Writer:
                     await self._write_batch([change])
                 return
             for change in batch:
-                _resolve(change, error)
+                self._fail(change, error)
             return
         for change in batch:
-            lost = change.fence not in written
-            _resolve(change, errors.RunLost(str(change.fence.run_id)) if lost else None)
+            if change.fence in written:
+                _resolve(change, None)
+            else:
+                self._fail(change, errors.RunLost(str(change.fence.run_id)))
+
+    def _refuse(self, change: Change) -> bool:
+        """Whether an earlier change of its attempt has failed; it is then answered."""
+        error = None if change.last_word else self._broken.get(change.fence)
+        if error is not None:
+            _resolve(change, error)
+        return error is not None
+
+    def _fail(self, change: Change, error: Exception) -> None:
+        self._broken[change.fence] = error
+        _resolve(change, error)
 
     async def _commit(self, batch: list[Change]) -> Written:
         wait = 0.05
@@ -224,9 +245,9 @@ def _commit(batch: Sequence[Change], again: bool) -> Written:
 
     `again`: the batch was tried before and the answer to its commit was lost.
     """
-    if again and any(_is_written(change) for change in batch):
-        return {change.fence: [] for change in batch}  # one transaction: all of it was
     told = _told(batch)
+    if again:
+        told = _not_yet_told(told)
     at = timezone.now()
     before = _execute(_parameters(batch, told, at))
     written = {
@@ -243,12 +264,6 @@ def _commit(batch: Sequence[Change], again: bool) -> Written:
     return written
 
 
-def _is_written(change: Change) -> bool:
-    keys = [event.key for event in change.log]
-    found = models.Event.objects.filter(run_id=change.fence.run_id, key__in=keys)
-    return bool(keys) and found.exists()
-
-
 def _told(batch: Sequence[Change]) -> dict[events.Fence, list[events.NewEvent]]:
     """The events of each attempt, in order, less the tokens that the batch itself replaces."""
     finished = {(c.fence, c.finished_task) for c in batch if c.finished_task}
@@ -260,6 +275,24 @@ def _told(batch: Sequence[Change]) -> dict[events.Fence, list[events.NewEvent]]:
             if event.kind != "node.token" or (change.fence, event.data["task"]) not in finished
         )
     return told
+
+
+def _not_yet_told(
+    told: Mapping[events.Fence, list[events.NewEvent]],
+) -> dict[events.Fence, list[events.NewEvent]]:
+    """Less the events that the log has: the try before may have written them.
+
+    All else of a change can be written twice. Whether the attempt still has its run, the
+    fence says: also when it was somebody else who wrote an event of that key.
+    """
+    keys = [event.key for some in told.values() for event in some]
+    runs = {fence.run_id for fence in told}
+    found = models.Event.objects.filter(run_id__in=runs, key__in=keys)
+    there = set(found.values_list("run_id", "key"))
+    return {
+        fence: [event for event in some if (fence.run_id, event.key) not in there]
+        for fence, some in told.items()
+    }
 
 
 def _execute(parameters: dict[str, Any]) -> dict[events.Fence, int]:

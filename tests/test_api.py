@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 from django.core.management import call_command
+from django.db import OperationalError
 from django.test import Client
 
 from experience import access
@@ -60,6 +61,28 @@ def test_a_request_that_is_not_valid_is_refused_in_the_one_envelope(program, def
 
     assert response.status_code == 400
     assert response.json()["error"].keys() == {"code", "message", "detail"}
+
+
+@pytest.mark.parametrize("body", ["[" * 200_000, '{"a":' * 5_000 + "1" + "}" * 5_000])
+def test_json_that_is_nested_too_deeply_is_refused(program, default, body):
+    response = program.post("/api/councils/run", body, "application/json")
+
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "parse_error")
+
+
+def test_an_offset_beyond_all_numbers_is_refused(program, transactional_db):
+    assert program.get("/api/runs/?offset=99999999999999999999999").status_code == 400
+
+
+def test_a_database_that_is_away_is_said_to_be_so(program, new_run, monkeypatch):
+    def away(*args, **more):
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(runs, "cancel", away)
+
+    response = _post(program, f"/api/councils/run/{new_run().pk}/cancel")
+
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "unavailable")
 
 
 def test_a_body_that_is_no_json_is_refused(program, default):

@@ -126,13 +126,16 @@ async def test_the_changes_of_one_moment_share_a_transaction_and_keep_their_orde
     assert all(b == a + 1 for a, b in pairwise(seqs))
 
 
-async def test_a_change_that_cannot_be_written_does_not_take_its_neighbours_with_it(claimed):
+async def test_a_change_that_cannot_be_written_does_not_take_its_neighbours_with_it(
+    claimed, new_run
+):
+    other = await asyncio.to_thread(_claimed_run, new_run)
     shared = writer.Writer()
     await shared.write(_note(claimed, "taken"))
 
     outcomes = await asyncio.gather(
         shared.write(_note(claimed, "taken")),
-        shared.write(_note(claimed, "free")),
+        shared.write(_note(other, "free")),
         return_exceptions=True,
     )
 
@@ -162,6 +165,60 @@ async def test_a_batch_whose_answer_was_lost_after_the_commit_is_written_once(
     await shared.close()
     assert calls == [False, True]
     assert await claimed.events.filter(key="once").acount() == 1
+
+
+async def test_a_batch_that_is_tried_again_drops_nothing_though_a_run_of_it_was_cancelled(
+    claimed, new_run, monkeypatch
+):
+    """`run.cancelled` has the key of every end: it must not pass for ours."""
+    other = await asyncio.to_thread(_claimed_run, new_run)
+    commit, tries = writer._commit, []
+
+    def commit_after_a_cancel(batch, again):
+        tries.append(again)
+        if len(tries) == 1:
+            runs.cancel(other.pk, by="the race")
+            raise OperationalError("the line was cut before COMMIT")
+        return commit(batch, again)
+
+    monkeypatch.setattr(writer, "_commit", commit_after_a_cancel)
+    shared = writer.Writer()
+    end = runs.completed(events.Fence(other.pk, other.attempt), {}, {})
+
+    outcomes = await asyncio.gather(
+        shared.write(end), shared.write(_note(claimed, "kept")), return_exceptions=True
+    )
+
+    await shared.close()
+    assert isinstance(outcomes[0], errors.RunLost)
+    assert await claimed.events.filter(key="kept").aexists()
+
+
+def _claimed_run(new_run):
+    try:
+        run = new_run()
+        run.refresh_from_db()
+        return runs.claim(run.pk, job_id=run.job_id, worker="w")
+    finally:
+        connection.close()
+
+
+async def test_after_a_change_that_was_not_written_none_of_its_attempt_is_but_the_last_word(
+    claimed,
+):
+    shared = writer.Writer()
+    await shared.write(_note(claimed, "taken"))
+    with pytest.raises(DatabaseError):
+        await shared.write(_note(claimed, "taken"))
+
+    with pytest.raises(DatabaseError):
+        await shared.write(_note(claimed, "later"))
+    fault = errors.Fault("internal", "x")
+    fence = events.Fence(claimed.pk, claimed.attempt)
+    await shared.write(runs.failed(fence, fault, node="", usage={}))
+
+    await shared.close()
+    assert [key async for key in _keys(claimed)][-2:] == ["taken", runs.END_KEY]
 
 
 async def test_a_database_that_is_away_delays_a_change_and_loses_nothing(claimed, monkeypatch):

@@ -334,6 +334,55 @@ def test_a_mistake_of_ours_ends_the_run_as_internal_and_names_it_in_the_log(
     assert str(run.pk) in caplog.text
 
 
+def test_a_result_that_cannot_be_stored_ends_the_run_before_another_model_is_called(
+    new_run, drain, monkeypatch
+):
+    async def not_storable(step):
+        result = await execution.nodes.draft.draft(step)
+        result.output["number"] = float("nan")
+        return result
+
+    monkeypatch.setitem(execution.nodes.KINDS, "draft", not_storable)
+    run = new_run()
+
+    drain()
+
+    run.refresh_from_db()
+    assert (run.status, run.error_code) == ("failed", "internal")
+    assert nodes_started(run) == ["master_agent"]
+
+
+def test_a_run_whose_end_cannot_be_worked_out_ends_all_the_same(new_run, drain, monkeypatch):
+    def broken(run_id):
+        raise ValueError
+
+    monkeypatch.setattr(execution.events, "total_usage", broken)
+    run = new_run()
+
+    drain()
+
+    run.refresh_from_db()
+    assert (run.status, run.error_code, run.attempt) == ("failed", "internal", 1)
+
+
+def test_a_join_of_many_nodes_with_long_names_is_stored(new_run, default, drain):
+    names = [f"{n}{'x' * 80}" for n in "abc"]
+    drafts = [{"id": name, "kind": "draft", "entry": True} for name in names]
+    edges = [{"id": n, "source": n, "target": "w", "type": "linear"} for n in names]
+    document = {
+        "version": 1,
+        "name": "long",
+        "nodes": [*drafts, {"id": "w", "kind": "writer"}],
+        "edges": edges,
+    }
+    run = new_run(version=default.blueprint.versions.create(number=2, document=document))
+
+    drain()
+
+    run.refresh_from_db()
+    assert run.status == "completed"
+
+
 def test_a_node_and_its_event_are_stored_in_one_transaction(new_run, drain):
     """Rule 1, seen from PostgreSQL: both rows carry the same transaction id."""
     run = new_run()

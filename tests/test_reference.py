@@ -157,7 +157,12 @@ def test_every_code_of_a_request_is_named_with_its_status():
 
     named = rows("Codes of the request")
 
-    assert named.keys() == {"internal", *(kind.default_code for kind in kinds)}
+    assert named.keys() == {
+        "internal",
+        "too_large",
+        "unavailable",
+        *(kind.default_code for kind in kinds),
+    }
     for kind in kinds:
         assert named[kind.default_code].startswith(f" {kind.status_code} |")
 
@@ -192,7 +197,8 @@ def test_every_fault_of_a_blueprint_is_named():
 
 def test_every_route_is_named_with_its_method():
     assert rows("Routes").keys() == routes()
-    for pattern in asgi.sockets.routes:
+    *named, _everything_else = asgi.sockets.routes
+    for pattern in named:
         path = "/" + re.sub(r"<\w+:(\w+)>", r"{\1}", str(pattern.pattern))
         assert f"`{path}?after=<seq>`" in section("The council socket")
 

@@ -212,6 +212,18 @@ def test_the_database_refuses_an_end_without_a_reason(new_run):
         models.Run.objects.filter(pk=run.pk).update(status="completed")
 
 
+def test_a_run_that_takes_every_worker_with_it_ends_as_failed(new_run):
+    run = new_run()
+    for _ in range(runs.MOST_LOST):
+        assert _claim(run) is not None
+
+    assert _claim(run) is None
+
+    run.refresh_from_db()
+    assert (run.status, run.error_code) == ("failed", "worker_lost")
+    assert kinds(run)[-1] == "run.failed"
+
+
 # --- whose it is -----------------------------------------------------------------------
 
 
@@ -284,9 +296,11 @@ def test_a_run_whose_worker_fell_silent_gets_a_new_job_and_one_that_speaks_keeps
     _job_of_a_worker_that_was_silent_for(lost, 6)
     _job_of_a_worker_that_was_silent_for(kept, 1)
 
+    dead_job = lost.job_id
     rescued = runs.rescue(silent_for=5)
 
     assert rescued == [lost.pk]
+    assert not ProcrastinateJob.objects.filter(pk=dead_job).exists()
     assert runs.rescue(silent_for=5) == []
 
 

@@ -23,6 +23,12 @@ def finished(new_run, drain):
     return run
 
 
+@pytest.fixture(autouse=True)
+async def _hub_closed():
+    yield
+    await feed.hub().close()
+
+
 def _names(frames):
     return [frame["event"] for frame in frames if frame["event"] != "node_token"]
 
@@ -212,6 +218,28 @@ async def test_the_feed_forgets_tokens_as_the_log_does(new_run):
     followed.take(3, new)
 
     assert [entry.event.seq for entry in await followed.after(0)] == [2, 3]
+
+
+async def test_the_feed_takes_of_a_ring_only_what_follows_without_a_hole(new_run):
+    run = await sync_to_async(new_run)()
+    followed = feed.Feed(run.pk)
+    at = timezone.now()
+    ring = [events.Logged(run.pk, n, "run.started", {}, at) for n in (1, 2, 4, 3)]
+
+    assert followed.take(4, ring) is False
+
+    assert [entry.event.seq for entry in await followed.after(0)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("beyond", [0, 1, 999_999])
+async def test_a_client_that_has_had_the_end_already_is_closed_at_once(finished, alice, beyond):
+    await finished.arefresh_from_db()
+    query = f"?after={finished.last_seq + beyond}"
+    async with connect(finished.pk, alice, query=query) as client:
+        frames = await client.frames()
+
+    assert _names(frames) == ["connected"]
+    assert client.code == 1000
 
 
 # --- slow readers ----------------------------------------------------------------------

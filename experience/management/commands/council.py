@@ -113,6 +113,7 @@ async def _follow(run: models.Run, *, as_json: bool) -> int:
                 await in_thread(runs.cancel)(run.pk, by="the terminal")
     with contextlib.suppress(asyncio.CancelledError):
         await reading
+    await feed.hub().close()
     live.stop()
     board.print_end()
     return board.exit_code
