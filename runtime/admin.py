@@ -61,6 +61,32 @@ class RunAdmin(ReadOnly, admin.ModelAdmin):
     search_fields = ("=id", "input_topic")
     date_hierarchy = "created_at"
     actions = ("cancel",)
+    # The result first, with what a reader must know to trust it; then what led to it.
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("status", "reason", "approved"),
+                    ("critic_score", "iteration_count"),
+                    "current_draft",
+                    ("error_code", "error_message"),
+                    "usage",
+                )
+            },
+        ),
+        ("Asked for", {"fields": ("input_topic", "blueprint_version", "model", "owner")}),
+        (
+            "Execution",
+            {
+                "fields": (
+                    ("attempt", "worker", "job_id", "last_seq"),
+                    ("created_at", "started_at", "ended_at"),
+                    ("idempotency_key", "request_digest"),
+                )
+            },
+        ),
+    )
     inlines = (EventInline,)
 
     @admin.display(description="topic")
