@@ -115,7 +115,8 @@ def _event(number: int) -> tuple[str, dict[str, object]]:
                 **about,
                 "text": "a sentence of some twelve words, as they come. ",
             }
-    usage = {"input_tokens": 60, "output_tokens": 140, "cost": None, "cost_source": None}
+    tokens = {"input_tokens": 60, "output_tokens": 140}
+    usage = {**tokens, "cost": None, "cost_source": None, "calls": 1}
     result = {"output": {"draft": "word " * 140}, "score": None, "duration_ms": 12}
     told = {"usage": usage, "model": "demo:instant", "scripted": True}
     return "node.completed", {**about, **result, **told}
