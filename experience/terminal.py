@@ -113,7 +113,11 @@ class Board:
     def _status(self) -> str:
         doing = ", ".join(who for who, _text in self.writing.values()) or self._between
         scores = " → ".join(f"{score:g}" for score in self.scores)
-        parts = [doing, f"{time.monotonic() - self._begun:.0f} s", f"{self.tokens} tokens"]
+        parts = [
+            doing,
+            f"{time.monotonic() - self._begun:.0f} s",
+            *([f"{self.tokens} tokens"] if self.tokens else []),
+        ]
         if scores:
             parts.insert(1, f"scores {scores}")
         return " · ".join(parts)

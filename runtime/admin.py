@@ -46,16 +46,16 @@ class EventInline(ReadOnly, admin.TabularInline):
 class RunAdmin(ReadOnly, admin.ModelAdmin):
     list_display = (
         "input_topic_short",
+        "created_at",
         "status",
         "reason",
+        "critic_score",
         "blueprint_version",
         "owner",
-        "critic_score",
-        "iteration_count",
         "attempt",
         "worker",
-        "created_at",
     )
+    ordering = ("-created_at",)
     list_filter = ("status", "reason")
     list_select_related = ("blueprint_version__blueprint", "owner")
     search_fields = ("=id", "input_topic")

@@ -45,7 +45,7 @@ class InputInvalid(Refusal):
 
 
 class ModelUnknown(Refusal):
-    """The model is not written as `provider:model` with a provider that exists."""
+    """There is no such model. Write `provider:model`; `demo` has council and instant."""
 
     code = "model_unknown"
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.live import Live
 
 from experience import feed, terminal
+from experience.management.commands import token
 from runtime import errors, models, runs, shipped
 
 
@@ -47,11 +48,7 @@ class Command(BaseCommand):
             lines = [str(refusal), *(f"  {fault['message']}" for fault in faults)]
             raise CommandError("\n".join(lines), returncode=2) from refusal
         except OperationalError as error:
-            raise CommandError(
-                "PostgreSQL does not answer. Start CouncilOS with `make run`, or set "
-                "DATABASE_URL to a server that runs.",
-                returncode=2,
-            ) from error
+            raise CommandError(token.NO_DATABASE, returncode=2) from error
         sys.exit(code)
 
 
@@ -106,8 +103,9 @@ async def _follow(run: models.Run, *, as_json: bool) -> int:
         if interrupted.is_set() and not reading.done():
             interrupted.clear()
             live.stop()
-            if not await _cancel_wanted(run):
-                reading.cancel()
+            if not await _cancel_wanted(run, reading, interrupted):
+                if not reading.done():
+                    reading.cancel()
                 break
             with contextlib.suppress(errors.RunFinished):
                 await in_thread(runs.cancel)(run.pk, by="the terminal")
@@ -140,15 +138,37 @@ def _print_line(text: str) -> bool:
     return True
 
 
-async def _cancel_wanted(run: models.Run) -> bool:
-    """Ask whether to cancel. Without anybody to ask, the run goes on."""
-    follow = f"It goes on. To see it again: manage.py council --follow {run.pk}"
-    if not sys.stdin.isatty():
+async def _cancel_wanted(
+    run: models.Run, reading: "asyncio.Task[None]", interrupted: asyncio.Event
+) -> bool:
+    """Ask whether to cancel. Without anybody to ask, or at a second Ctrl-C, it goes on.
+
+    The question is dropped when the run ends meanwhile.
+    """
+    if sys.stdin.isatty():
+        print("\nLeave it running (l) or cancel it (c)? ", end="", flush=True)  # noqa: T201
+        line = await _line(reading, interrupted)
+        if line.strip().lower().startswith("c"):
+            return True
+    if not reading.done():
+        follow = f"It goes on. To see it again: manage.py council --follow {run.pk}"
         print(follow, file=sys.stderr)  # noqa: T201
-        return False
-    question = "\nLeave it running (l) or cancel it (c)? "
-    reply = await asyncio.get_running_loop().run_in_executor(None, input, question)
-    if reply.strip().lower().startswith("c"):
-        return True
-    print(follow, file=sys.stderr)  # noqa: T201
     return False
+
+
+async def _line(reading: "asyncio.Task[None]", interrupted: asyncio.Event) -> str:
+    """A line from the terminal; empty when the run ends or Ctrl-C comes first."""
+    loop = asyncio.get_running_loop()
+    said: asyncio.Future[str] = loop.create_future()
+
+    def hear() -> None:
+        loop.remove_reader(sys.stdin)
+        said.set_result(sys.stdin.readline())
+
+    loop.add_reader(sys.stdin, hear)
+    again = asyncio.create_task(interrupted.wait())
+    first: list[asyncio.Future[Any]] = [said, reading, again]
+    await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+    loop.remove_reader(sys.stdin)
+    again.cancel()
+    return said.result() if said.done() else ""

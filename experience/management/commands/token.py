@@ -5,10 +5,16 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError
 from django.utils import timezone
 
 from experience import access, models
 from runtime import errors
+
+NO_DATABASE = (
+    "PostgreSQL does not answer. Start CouncilOS with `make run`, or set DATABASE_URL to a "
+    "server that runs."
+)
 
 
 class Command(BaseCommand):
@@ -29,13 +35,15 @@ class Command(BaseCommand):
         revoke.add_argument("name")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        user = get_user_model().objects.filter(username=options["user"]).first()
-        if user is None:
-            raise CommandError(f"There is no user {options['user']}.")
         try:
+            user = get_user_model().objects.filter(username=options["user"]).first()
+            if user is None:
+                raise CommandError(f"There is no user {options['user']}.")
             getattr(self, f"_{options['action']}")(user, options)
         except errors.Refusal as refusal:
             raise CommandError(str(refusal)) from refusal
+        except OperationalError as error:
+            raise CommandError(NO_DATABASE) from error
 
     def _create(self, user: Any, options: dict[str, Any]) -> None:
         life = timedelta(days=options["days"]) if options["days"] else None
