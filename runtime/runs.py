@@ -14,7 +14,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -31,6 +31,7 @@ END_KEY = "run.end"
 LONGEST_KEY = 200
 # So many workers may be lost with the same node; perhaps it is what kills them.
 MOST_LOST = 10
+RESCUE_LOCK = 20261121  # of PostgreSQL's advisory locks
 LONGEST_TOPIC = 10_000  # characters, protocol.md §4
 
 
@@ -214,12 +215,14 @@ def _is_hopeless(run: models.Run) -> bool:
 
 
 def _give_up(run: models.Run) -> None:
-    code = "worker_lost"
     message = f"{MOST_LOST} workers in a row were lost while they ran the same node."
-    fields = {"error_code": code, "error_message": message}
+    fault = errors.Fault("worker_lost", message)
+    fields = {"error_code": fault.code, "error_message": fault.message}
     usage = events.total_usage(run.pk)
     _save(run, _ended(models.Status.FAILED, reason="failed", usage=usage, **fields))
-    events.append(run, "run.failed", key=END_KEY, code=code, message=message, node="")
+    events.append(
+        run, "run.failed", key=END_KEY, code=fault.code, message=fault.message, node=""
+    )
 
 
 def rescue(*, silent_for: float, dropped: Collection[int] = ()) -> list[UUID]:
@@ -236,6 +239,11 @@ def rescue(*, silent_for: float, dropped: Collection[int] = ()) -> list[UUID]:
         .exclude(pk__in=dropped)
     )
     with transaction.atomic():
+        # One rescuer at a time: a second one's snapshot would not have the first one's jobs.
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [RESCUE_LOCK])
+            if not cursor.fetchone()[0]:
+                return []
         orphans = list(
             models.Run.objects.select_for_update(skip_locked=True, of=("self",))
             .filter(status__in=(models.Status.PENDING, models.Status.RUNNING))
