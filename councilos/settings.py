@@ -7,12 +7,14 @@ compiles) is a system check: see `councilos/checks.py`.
 
 import logging
 import os
+import re
 import secrets
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import dj_database_url
-from environs import Env
+from environs import Env, EnvError
 
 from councilos import embedded
 
@@ -20,6 +22,15 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = Env()
 env.read_env(str(BASE_DIR / ".env"), recurse=False)
+
+
+def _dollars(stated: str) -> tuple[Decimal, Decimal]:
+    """The two prices of `in/out`."""
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)/(\d{1,6}(?:\.\d+)?)", stated.strip())
+    if not found:
+        raise EnvError(f"MODEL_PRICES invalid: {stated!r} is not like 2.50/10 (in/out).")
+    return Decimal(found[1]), Decimal(found[2])
+
 
 # --- where things are kept -------------------------------------------------------------
 
@@ -198,6 +209,8 @@ MODEL_ALIASES = {
     "local": "openai:local",
     **env.dict("MODEL_ALIASES", {}),
 }
+# US dollars per million tokens, in and out, of models that no public table knows.
+MODEL_PRICES: dict[str, tuple[Decimal, Decimal]] = env.dict("MODEL_PRICES", {}, subcast_values=_dollars)
 MODEL_TIMEOUT_SECONDS = env.float("MODEL_TIMEOUT_SECONDS", 120.0)
 MODEL_MAX_TRIES = env.int("MODEL_MAX_TRIES", 3)
 # First wait before a second try; each further one doubles it.

@@ -1,9 +1,11 @@
 """Refusals as HTTP: the one table of codes, and the one envelope."""
 
 import logging
+from io import BytesIO
 from typing import Any
 from uuid import uuid4
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -24,8 +26,25 @@ STATUS = {
     "idempotency_key_invalid": 400,
     "input_invalid": 400,
     "blueprint_invalid": 400,
+    "blueprint_read_only": 403,
+    "blueprint_conflict": 409,
+    "blueprint_in_use": 409,
+    "version_not_found": 404,
     "model_unknown": 400,
     "model_not_configured": 409,
+    "run_read_only": 403,
+    "run_not_failed": 409,
+    "step_not_found": 404,
+    "fork_not_possible": 409,
+    "limits_invalid": 400,
+    "price_unknown": 409,
+    "too_many_runs": 429,
+    "gate_not_found": 404,
+    "gate_not_open": 409,
+    "gate_answered": 409,
+    "gate_ambiguous": 409,
+    "gate_not_yours": 403,
+    "answer_invalid": 400,
     "token_name_taken": 409,
     "token_not_found": 404,
 }
@@ -36,11 +55,16 @@ def envelope(code: str, message: str, detail: Any = None) -> dict[str, Any]:
 
 
 class JSONParser(parsers.JSONParser):
-    """JSON, also when somebody nests it deeper than Python can follow."""
+    """JSON of a stated size, also when somebody nests it deeper than Python can follow."""
 
-    def parse(self, *args: Any, **more: Any) -> Any:
+    def parse(self, stream: Any, *args: Any, **more: Any) -> Any:
+        # Django applies its limit to what it reads itself, and REST framework reads around it.
+        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        body = stream.read(most + 1)
+        if len(body) > most:
+            raise RequestDataTooBig
         try:
-            return super().parse(*args, **more)
+            return super().parse(BytesIO(body), *args, **more)
         except RecursionError as error:
             raise exceptions.ParseError("The JSON is nested too deeply.") from error
 

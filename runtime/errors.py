@@ -38,6 +38,30 @@ class BlueprintInvalid(Refusal):
     code = "blueprint_invalid"
 
 
+class BlueprintReadOnly(Refusal):
+    """You may look at this blueprint and run it, but not change it. Save a copy of your own."""
+
+    code = "blueprint_read_only"
+
+
+class BlueprintConflict(Refusal):
+    """Somebody saved a newer version meanwhile. Look at it, then save yours on top of it."""
+
+    code = "blueprint_conflict"
+
+
+class BlueprintInUse(Refusal):
+    """Agents run this blueprint. Give them another one first."""
+
+    code = "blueprint_in_use"
+
+
+class VersionNotFound(Refusal):
+    """The blueprint has no version of this number."""
+
+    code = "version_not_found"
+
+
 class InputInvalid(Refusal):
     """The topic must have 1 to 10 000 characters."""
 
@@ -68,6 +92,84 @@ class IdempotencyConflict(Refusal):
     code = "idempotency_conflict"
 
 
+class RunReadOnly(Refusal):
+    """You may watch this run and answer its gates; only its owner may do this."""
+
+    code = "run_read_only"
+
+
+class RunNotFailed(Refusal):
+    """Only a run that has failed can be retried; fork another instead."""
+
+    code = "run_not_failed"
+
+
+class StepNotFound(Refusal):
+    """There is no finished step with this number in the run's log."""
+
+    code = "step_not_found"
+
+
+class ForkNotPossible(Refusal):
+    """The run cannot go on from this step with another blueprint version."""
+
+    code = "fork_not_possible"
+
+
+class LimitsInvalid(Refusal):
+    """A limit is a positive number; known are iterations, seconds, calls, tokens and cost."""
+
+    code = "limits_invalid"
+
+
+class PriceUnknown(Refusal):
+    """A limit on money needs the price of every model; set MODEL_PRICES, or lift the limit."""
+
+    code = "price_unknown"
+
+
+class TooManyRuns(Refusal):
+    """So many runs are under way as are allowed; wait for one to end, or cancel one."""
+
+    code = "too_many_runs"
+
+
+class GateNotFound(Refusal):
+    """There is no such gate."""
+
+    code = "gate_not_found"
+
+
+class GateNotOpen(Refusal):
+    """The run does not wait at a gate."""
+
+    code = "gate_not_open"
+
+
+class GateAnswered(Refusal):
+    """The gate has been answered already; `detail` says by whom, when and how."""
+
+    code = "gate_answered"
+
+
+class GateAmbiguous(Refusal):
+    """Several gates are open; name one of those in `detail.gates` as gate_id."""
+
+    code = "gate_ambiguous"
+
+
+class GateNotYours(Refusal):
+    """Somebody else is to answer this gate; `detail.answerers` says who."""
+
+    code = "gate_not_yours"
+
+
+class AnswerInvalid(Refusal):
+    """The gate cannot be answered like this."""
+
+    code = "answer_invalid"
+
+
 class RunLost(Exception):
     """The run is no longer this attempt's: it was cancelled or another worker has it.
 
@@ -86,6 +188,18 @@ class Fault(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+class LimitReached(Exception):
+    """A limit leaves no room for the next model call. `name` is the reason to stop for.
+
+    `for_now`: there will be room if the calls under way use less than they have reserved.
+    """
+
+    def __init__(self, name: str, *, for_now: bool = False) -> None:
+        super().__init__(name)
+        self.name = name
+        self.for_now = for_now
 
 
 class ModelFault(Fault):

@@ -20,7 +20,8 @@ from runtime import doorbell, llm, models
 # Every kind of event, with what its `data` holds. docs/reference.md says the same, and a
 # test compares the two.
 KINDS: Mapping[str, str] = {
-    "run.created": "input_topic, model, blueprint, blueprint_version",
+    "run.created": "input_topic, model, blueprint, blueprint_version, god_mode, limits, "
+    "overrides, parent, parent_seq",
     "run.started": "attempt, worker",
     "run.interrupted": "attempt, cause: worker_lost or worker_stopping",
     "node.started": "node, kind, iteration, task, model",
@@ -28,7 +29,16 @@ KINDS: Mapping[str, str] = {
     "node.retried": "node, task, code, message, next_try",
     "node.completed": "node, kind, iteration, task, output, score, duration_ms, usage, model, "
     "scripted",
-    "run.completed": "reason, approved, final_draft, critic_score, iteration_count, usage",
+    "node.failed": "node, kind, iteration, task, code, message, duration_ms",
+    "node.stopped": "node, kind, iteration, task, limit, calls",
+    "gate.opened": "gate, node, place, ask, why, next_nodes, current_draft, critic_score, "
+    "iteration_count, feedback, may_change, actions, targets, answerers, opened_at, deadline, "
+    "on_deadline; at a limit also limit, limits, step",
+    "gate.answered": "gate, node, action, by, answer, limits",
+    "run.resumed": "by",
+    "run.retried": "by, retry, code, message, node, limits, idempotency_key",
+    "run.completed": "reason, approved, final_draft, critic_score, iteration_count, usage, "
+    "members",
     "run.failed": "code, message, node",
     "run.cancelled": "reason, by",
 }
@@ -146,11 +156,13 @@ def total_usage(run_id: UUID) -> dict[str, Any]:
     `cost_source`, `models`, `scripted` (whether any text came from the demo model), and
     `partial`: whether calls were broken off or failed, of which nobody knows what they used.
     """
-    kinds = ("node.started", "node.retried", "node.completed")
+    kinds = ("node.started", "node.retried", "node.stopped", "node.completed")
     found = models.Event.objects.filter(run_id=run_id, kind__in=kinds).order_by("seq")
     log = list(found.values_list("kind", "data"))
     done = [data for kind, data in log if kind == "node.completed"]
     usages = [data["usage"] for data in done]
+    # A node that a limit kept from its first call has used nothing.
+    idle = sum(kind == "node.stopped" and not data["calls"] for kind, data in log)
     cost = _sum([usage["cost"] and Decimal(usage["cost"]) for usage in usages])
     return {
         "calls": sum(usage["calls"] for usage in usages),
@@ -159,10 +171,23 @@ def total_usage(run_id: UUID) -> dict[str, Any]:
         "cost": None if cost is None else format(Decimal(cost), "f"),
         "cost_source": ", ".join(sorted({u["cost_source"] for u in usages if u["cost_source"]}))
         or None,
-        "models": sorted({data["model"] for data in done}),
+        "models": sorted({data["model"] for data in done} - {""}),
         "scripted": any(data["scripted"] for data in done),
-        "partial": len(log) > 2 * len(done),
+        "partial": len(log) > 2 * (len(done) + idle),
     }
+
+
+def worked_seconds(run_id: UUID) -> float:
+    """How long attempts have worked on a run that is over for now; not how long it waited."""
+    begins, stands = "run.started", ("run.interrupted", "gate.opened", "run.failed")
+    found = models.Event.objects.filter(run_id=run_id, kind__in=(begins, *stands))
+    worked, since = 0.0, None
+    for kind, at in found.order_by("seq").values_list("kind", "at"):
+        if kind == begins:
+            since = at
+        elif since is not None:
+            worked, since = worked + (at - since).total_seconds(), None
+    return worked
 
 
 def _sum(values: Sequence[Any]) -> Any | None:

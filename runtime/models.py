@@ -20,6 +20,14 @@ ACTIVE = (Status.PENDING, Status.RUNNING, Status.PAUSED)
 ENDED = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 
 
+class Visibility(models.TextChoices):
+    """Who may see and run a blueprint. Only its owner may change it."""
+
+    OWNER = "owner", "its owner"
+    GROUPS = "groups", "whoever shares a group with its owner"
+    EVERYONE = "everyone"
+
+
 class Blueprint(models.Model):
     """A named council. What it is made of is in its versions."""
 
@@ -35,8 +43,14 @@ class Blueprint(models.Model):
         on_delete=models.CASCADE,
         related_name="+",
     )
+    visibility = models.CharField(
+        max_length=10, choices=Visibility.choices, default=Visibility.OWNER
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+    deleted_at = models.DateTimeField(
+        null=True, blank=True, help_text="it is listed no more; its runs keep their version"
+    )
 
     def __str__(self) -> str:
         return self.name
@@ -119,9 +133,28 @@ class Run(models.Model):
     model = models.CharField(
         max_length=200, blank=True, help_text="provider:model for nodes that name none"
     )
+    god_mode = models.BooleanField(default=False, help_text="a gate before every node")
+    limits = models.JSONField(default=dict, blank=True)
+    overrides = models.JSONField(
+        default=dict, blank=True, help_text="by node: what a fork changed in the document"
+    )
+    parent = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="children",
+        help_text="the run that this one is a fork of",
+    )
+    parent_seq = models.PositiveIntegerField(
+        null=True, blank=True, help_text="the parent's last event that is reused"
+    )
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)
     attempt = models.PositiveIntegerField(default=0)
     last_seq = models.PositiveIntegerField(default=0)
+    retries = models.PositiveIntegerField(
+        default=0, help_text="how often it was taken up again after it had failed"
+    )
     worker = models.CharField(
         max_length=200, blank=True, help_text="who has it, or had it last"
     )
@@ -143,6 +176,9 @@ class Run(models.Model):
     error_code = models.CharField(max_length=50, blank=True)
     error_message = models.TextField(blank=True)
     usage = models.JSONField(default=dict, blank=True)
+    members = models.JSONField(
+        default=dict, blank=True, help_text="of the members asked, how many had their say"
+    )
 
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -190,6 +226,166 @@ class Run(models.Model):
     def final_draft(self) -> str | None:
         """The result, once there is one."""
         return self.current_draft if self.status == Status.COMPLETED else None
+
+
+class Action(models.TextChoices):
+    """What a person may do at a gate."""
+
+    APPROVE = "approve"
+    MODIFY = "modify"
+    REJECT = "reject"
+
+
+class OnDeadline(models.TextChoices):
+    """What happens at a gate that nobody answered in time."""
+
+    STAY = "stay"
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
+class Gate(models.Model):
+    """A place where a run waits for a person: what is asked, and what was answered.
+
+    `task` is LangGraph's, so that a step that is taken up again finds its own gate.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="gates")
+    task = models.CharField(max_length=100)
+    number = models.PositiveIntegerField(help_text="of the gates of this task, from 1")
+    node = models.CharField(max_length=100)
+    place = models.CharField(max_length=10, help_text="before or after the node, or at a limit")
+    ask = models.TextField(blank=True)
+    proposal = models.JSONField(default=dict, help_text="what goes on if it is approved")
+    actions = models.JSONField(default=list)
+    targets = models.JSONField(default=list, help_text="the nodes that it may lead to")
+    answerers = models.JSONField(default=list, help_text="owner, user:NAME, group:NAME")
+    opened_at = models.DateTimeField()
+    deadline = models.DateTimeField(null=True, blank=True)
+    on_deadline = models.CharField(
+        max_length=10, choices=OnDeadline.choices, default=OnDeadline.STAY
+    )
+    action = models.CharField(max_length=10, choices=Action.choices, blank=True)
+    answer = models.JSONField(default=dict, blank=True)
+    answered_by = models.CharField(max_length=150, blank=True)
+    answered_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = (
+            models.Index(
+                fields=["deadline"],
+                name="gate_due",
+                condition=Q(answered_at=None, deadline__isnull=False),
+            ),
+        )
+        constraints = (
+            models.UniqueConstraint(fields=["run", "task", "number"], name="gate_unique"),
+            models.CheckConstraint(
+                condition=(Q(answered_at=None) & Q(action="") & Q(answered_by=""))
+                | (Q(answered_at__isnull=False) & ~Q(action="") & ~Q(answered_by="")),
+                name="gate_answered_whole",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"gate {self.place} {self.node}"
+
+
+class Allowance(models.Model):
+    """What somebody may use: one user, the members of a group together, or (with neither)
+    each user who has none of their own. Empty is unlimited."""
+
+    id = models.BigAutoField(primary_key=True)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="+",
+    )
+    group = models.ForeignKey(
+        "auth.Group", null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    concurrent_runs = models.PositiveIntegerField(null=True, blank=True)
+    daily_tokens = models.PositiveBigIntegerField(null=True, blank=True)
+    monthly_tokens = models.PositiveBigIntegerField(null=True, blank=True)
+    daily_cost = models.DecimalField(
+        null=True, blank=True, max_digits=14, decimal_places=6, help_text="US dollars"
+    )
+    monthly_cost = models.DecimalField(
+        null=True, blank=True, max_digits=14, decimal_places=6, help_text="US dollars"
+    )
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(user=None) | Q(group=None), name="allowance_of_one"
+            ),
+            models.UniqueConstraint(
+                fields=["user", "group"], nulls_distinct=False, name="allowance_unique"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"allowance of {self.user or self.group or 'each user'}"
+
+
+class Account(models.Model):
+    """What a run, a user or a group has spent in a period, and what its calls under way may.
+
+    `period` is a day (2026-11-21), a month (2026-11), or empty for the whole run.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(
+        Run, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="+",
+    )
+    group = models.ForeignKey(
+        "auth.Group", null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    period = models.CharField(max_length=10, blank=True)
+    calls = models.PositiveBigIntegerField(default=0)
+    tokens_spent = models.PositiveBigIntegerField(default=0)
+    tokens_reserved = models.PositiveBigIntegerField(default=0)
+    cost_spent = models.DecimalField(default=0, max_digits=18, decimal_places=10)
+    cost_reserved = models.DecimalField(default=0, max_digits=18, decimal_places=10)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["run", "user", "group", "period"],
+                nulls_distinct=False,
+                name="account_unique",
+            ),
+            models.CheckConstraint(
+                condition=Q(cost_reserved__gte=0), name="account_reserved_not_negative"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"account of {self.run or self.user or self.group} {self.period}".rstrip()
+
+
+class Reservation(models.Model):
+    """What one model call may use, taken from accounts before it and settled after it."""
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="reservations")
+    accounts = models.JSONField(default=list)
+    tokens = models.PositiveBigIntegerField()
+    cost = models.DecimalField(null=True, max_digits=18, decimal_places=10)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"reservation {self.pk}"
 
 
 class Event(models.Model):

@@ -25,7 +25,7 @@ from procrastinate.jobs import DeleteJobCondition
 from procrastinate.psycopg_connector import PsycopgConnector
 from procrastinate.worker import Worker
 
-from runtime import execution, runs
+from runtime import execution, gates, runs
 
 logger = logging.getLogger(__name__)
 
@@ -150,6 +150,8 @@ async def _rescue_always(worker: Worker, executor: execution.Executor) -> None:
             )
             for run_id in rescued:
                 logger.warning("run %s was left behind and is queued again", run_id)
+            for run_id in await in_thread(gates.expire)():
+                logger.info("a gate of run %s was answered by its deadline", run_id)
         except (OperationalError, InterfaceError):
             # When the database is back, the others need a moment to show their heartbeats
             # before their silence may count against them.

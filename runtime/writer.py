@@ -177,6 +177,7 @@ _COLUMNS = {
     "error_code": "text",
     "error_message": "text",
     "usage": "jsonb",
+    "members": "jsonb",
     "current_draft": "text",
     "critic_score": "float8",
     "iteration_count": "int",

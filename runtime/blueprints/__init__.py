@@ -5,8 +5,30 @@ can be run or refuses it, `compile(...)` makes the graph. No graph is hard-coded
 ship are documents too (`shipped(slug)`).
 """
 
-from runtime.blueprints.compiler import Compiled, RunNode, compile
+from runtime.blueprints.compiler import Ask, Compiled, Gate, Passage, RunNode, compile
+from runtime.blueprints.diff import between as difference
+from runtime.blueprints.diff import same
 from runtime.blueprints.document import Document
+from runtime.blueprints.drawing import draw
 from runtime.blueprints.faults import Fault, faults, parse
+from runtime.blueprints.members import dispensable, members
+from runtime.blueprints.overrides import overridden
 
-__all__ = ["Compiled", "Document", "Fault", "RunNode", "compile", "faults", "parse"]
+__all__ = [
+    "Ask",
+    "Compiled",
+    "Document",
+    "Fault",
+    "Gate",
+    "Passage",
+    "RunNode",
+    "compile",
+    "difference",
+    "dispensable",
+    "draw",
+    "faults",
+    "members",
+    "overridden",
+    "parse",
+    "same",
+]

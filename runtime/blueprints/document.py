@@ -1,15 +1,16 @@
 """The shape of a blueprint document (protocol.md §4). What it means is checked in `faults`."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from pydantic.alias_generators import to_camel
 
 from runtime import nodes
+from runtime.blueprints import formats
 from runtime.blueprints.graph import Graph, Link
 
-FORMAT = 1
+_MOST = 10**12  # of anything that is limited; more is none
 
 
 class _Part(BaseModel):
@@ -49,15 +50,38 @@ class Edge(_Part):
     condition: str | None = None
 
 
+class Limits(_Part):
+    """What a run may use before it stops. What is not stated is not limited."""
+
+    # A limit that we do not know would be one that nobody keeps.
+    model_config = ConfigDict(extra="forbid")
+
+    iterations: int | None = Field(default=None, gt=0, lt=_MOST)
+    seconds: FiniteFloat | None = Field(default=None, gt=0, lt=_MOST)
+    calls: int | None = Field(default=None, gt=0, lt=_MOST)
+    tokens: int | None = Field(default=None, gt=0, lt=_MOST)
+    cost: FiniteFloat | None = Field(default=None, gt=0, lt=_MOST)
+    """US dollars."""
+    at_limit: Literal["stop", "ask"] = "stop"
+    """Stop there, or ask a person at a gate whether to go on."""
+
+
 class Frame(_Part):
     """A document but for its nodes and edges."""
 
-    version: int = FORMAT
-    """Of the format; not the number of the blueprint version."""
+    version: int | float | str = formats.NEWEST
+    """Of the format, see `formats`; not the number of the blueprint version."""
     id: str | None = None
     name: str = Field(min_length=1, max_length=200)
     created_at: str | None = None
     updated_at: str | None = None
+    limits: Limits | None = None
+
+    @property
+    def stated_limits(self) -> dict[str, int | float]:
+        """The limits that are stated, by name."""
+        stated = self.limits.model_dump(exclude_none=True) if self.limits else {}
+        return {name: most for name, most in stated.items() if name != "at_limit"}
 
 
 class Document(Frame):
@@ -90,6 +114,11 @@ def _link(edge: Edge) -> Link:
     return Link(edge.id, edge.source, edge.target, edge.type, condition)
 
 
+def has_gate(node: Node, place: Literal["before", "after"]) -> bool:
+    """Whether the document puts a gate there."""
+    return node.settings.get(f"gate{place.title()}") is not None
+
+
 def runnable(node: Node, kind: str, joins: tuple[str, ...]) -> nodes.Node:
     """The node as the runtime runs it."""
     return nodes.Node(
@@ -98,6 +127,6 @@ def runnable(node: Node, kind: str, joins: tuple[str, ...]) -> nodes.Node:
         kind=kind,
         system_prompt=node.system_prompt,
         model=node.model,
-        settings=nodes.SETTINGS[kind].model_validate(node.settings),
+        settings=nodes.KINDS[kind].settings.model_validate(node.settings),
         joins=joins,
     )

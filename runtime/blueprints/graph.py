@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from runtime import nodes
+
 APPROVE, REVISE = "approve", "revise"
 
 
@@ -17,7 +19,7 @@ class Link:
     target: str
     type: str
     condition: str | None = None
-    """Of a conditional edge: approve or revise."""
+    """Of a conditional edge: approve or revise, or anything if a router chooses among them."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Graph:
         sources = {link.source for link in self.links}
         targets = {link.target for link in self.links if link.source != link.target}
         roots = tuple(node for node in self.kinds if node in sources and node not in targets)
-        drafts = tuple(node for node, kind in self.kinds.items() if kind == "draft")
+        drafts = tuple(node for node in self.kinds if self.revises(node))
         return roots or drafts[:1] or tuple(self.kinds)[:1]
 
     @cached_property
@@ -66,9 +68,26 @@ class Graph:
         """The conditions of a node's conditional edges."""
         return {link.condition for link in self.out(node) if link.type == "conditional"}
 
+    def decides(self, node: str) -> str:
+        """What a node decides: nothing, a verdict (a critic), or its edges (a router)."""
+        # A kind may be gone since the blueprint was saved; that is a fault, not an end.
+        kind = nodes.KINDS.get(self.kinds[node])
+        return kind.decides if kind else "nothing"
+
+    def revises(self, node: str) -> bool:
+        """Whether it makes a new draft of the old one (a draft)."""
+        kind = nodes.KINDS.get(self.kinds[node])
+        return kind is not None and kind.revises
+
+    def outcomes(self, node: str) -> frozenset[str | None]:
+        """All the decisions that a deciding node may take."""
+        if self.decides(node) == "verdict":
+            return frozenset({APPROVE, REVISE})
+        return frozenset(self.conditions(node))
+
     def is_revision(self, link: Link) -> bool:
         """Whether it leaves a critic whose score was too low."""
-        return link.condition == REVISE and self.kinds[link.source] == "critic"
+        return link.condition == REVISE and self.decides(link.source) == "verdict"
 
     @cached_property
     def returns(self) -> frozenset[Link]:

@@ -14,11 +14,12 @@ in a loop is taken to approve in the end (its limit sees to that), as long as wh
 certainly comes back to it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
+from typing import Literal
 
-from runtime.blueprints.graph import Graph, Link
+from runtime.blueprints.graph import APPROVE, REVISE, Graph, Link
 
 # The ways in which something can come about; in each, the decisions that have to be taken.
 Way = frozenset[tuple[str, str | None]]
@@ -112,7 +113,7 @@ class _Wave:
         ways = [way for when in whens for way in when]
         if len(ways) > _MOST_WAYS or not _exclusive(whens):
             return self._fail(node)
-        return _simplified(set(ways))
+        return _simplified(set(ways), self.graph)
 
     def _fail(self, node: str) -> When:
         self.ambiguous.add(node)
@@ -139,22 +140,21 @@ def _contradict(one: Way, other: Way) -> bool:
     return any(decisions.get(critic, how) != how for critic, how in other)
 
 
-def _simplified(ways: set[Way]) -> When:
-    """Two ways that differ in one decision only are one way without it."""
-    while (pair := _complementary(ways)) is not None:
-        one, other = pair
-        ways = (ways - {one, other}) | {one & other}
+def _simplified(ways: set[Way], graph: Graph) -> When:
+    """Ways that differ in one decision only, and in all of its outcomes, are one without it."""
+    while (found := _whole(ways, graph)) is not None:
+        rest, outcomes = found
+        ways = (ways - outcomes) | {rest}
     return frozenset(ways)
 
 
-def _complementary(ways: Iterable[Way]) -> tuple[Way, Way] | None:
-    ordered = sorted(ways, key=lambda way: sorted(way, key=str))
-    for number, one in enumerate(ordered):
-        for other in ordered[number + 1 :]:
-            differing = one ^ other
-            critics = {critic for critic, _ in differing}
-            if len(one) == len(other) and len(differing) == 2 and len(critics) == 1:
-                return one, other
+def _whole(ways: set[Way], graph: Graph) -> tuple[Way, set[Way]] | None:
+    for way in ways:
+        for decision in way:
+            rest, decider = way - {decision}, decision[0]
+            outcomes = {rest | {(decider, outcome)} for outcome in graph.outcomes(decider)}
+            if outcomes <= ways:
+                return rest, outcomes
     return None
 
 
@@ -178,3 +178,62 @@ def _merged(graph: Graph, waves: list[_Wave]) -> Joins:
         if node in unclear or sum(map(len, groups)) > len(frozenset().union(*groups)):
             merged.ambiguous.append(node)
     return merged
+
+
+# --- where a person may send a run -----------------------------------------------------
+
+_GATE, _BEYOND = "|gate", "|beyond"  # no node can be called that
+# An edge, whatever its id, and on whichever side of the gate it begins.
+Known = set[frozenset[tuple[str, str, str | None]]]
+
+
+def sound_targets(
+    graph: Graph, node: str, place: Literal["before", "after"] = "before"
+) -> list[str]:
+    """The nodes that a person at a gate may send the run to, in the order of the document.
+
+    The gate is taken for a critic that has the node's place: it approves, and the run goes on,
+    or it sends the run elsewhere. That is sound if nothing becomes ambiguous by it and every
+    node waits for what it waited for. Never the node itself. Before or after it is the same:
+    nothing parts or meets between a node and its gate.
+    """
+    met = analyse(graph)
+    known = {name: _known(met.groups[name], node) for name in graph.kinds}
+    return [
+        target
+        for target in graph.kinds
+        if target != node and _is_sound(_with_gate(graph, node, target), known, node)
+    ]
+
+
+def _with_gate(graph: Graph, node: str, target: str) -> Graph:
+    """The node's edges out begin beyond the gate that follows it."""
+    links = [
+        replace(link, source=_BEYOND) if link.source == node else link for link in graph.links
+    ]
+    links += [
+        Link("", node, _GATE, "linear"),
+        Link("", _GATE, _BEYOND, "conditional", APPROVE),
+        Link("", _GATE, target, "conditional", REVISE),
+    ]
+    kinds = {**graph.kinds, node: "draft", _GATE: "critic", _BEYOND: graph.kinds[node]}
+    return Graph(kinds=kinds, links=tuple(links), marked=graph.entries)
+
+
+def _is_sound(gated: Graph, known: Mapping[str, Known], node: str) -> bool:
+    met = analyse(gated)
+    return not met.ambiguous and all(
+        _known(met.groups[name], node) == groups for name, groups in known.items()
+    )
+
+
+def _known(groups: set[Group], node: str) -> Known:
+    """What a node waits for, but for the gate's own edges."""
+    return {
+        frozenset(
+            (node if link.source == _BEYOND else link.source, link.target, link.condition)
+            for link in group
+        )
+        for group in groups
+        if not any(link.source == _GATE for link in group)
+    }

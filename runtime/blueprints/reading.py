@@ -1,19 +1,23 @@
 """What is wrong with the parts of a document, each taken by itself."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from runtime.blueprints.document import FORMAT, Edge, Frame, Node
-from runtime.nodes import KINDS, SETTINGS, State
+from runtime import errors, llm
+from runtime.blueprints import formats
+from runtime.blueprints.document import Edge, Frame, Limits, Node
+from runtime.nodes import KINDS, State
+from runtime.nodes import prompt as prompts
 
 MOST_NODES = 200
 MOST_EDGES = 1_000
 LONGEST_PROMPT = 20_000  # characters
+LONGEST_CONDITION = 100
 _EDGE_TYPES = ("linear", "conditional")
 _ID = re.compile(r"\w[\w .-]*")
 # LangGraph has one set of names for nodes and working state.
@@ -28,16 +32,29 @@ class Fault:
     message: str
     node: str | None = None
     edge: str | None = None
+    field: str | None = None
+    """The path of the field, where it is one field (`settings.gateBefore.deadline`)."""
 
 
 def frame(document: Mapping[str, Any]) -> Iterator[Fault]:
     """What is wrong beside the nodes and edges."""
-    version = document.get("version", FORMAT)
-    if version != FORMAT or not isinstance(version, int) or isinstance(version, bool):
-        message = f"This blueprint's format is not known here; set `version` to {FORMAT}."
-        yield Fault("unknown_version", message)
-    for error in _errors(Frame, {**document, "version": FORMAT}):
-        yield _told(error, "The blueprint")
+    if formats.number(document) is None:
+        message = (
+            f"This blueprint's format is not known here; set `version` to {formats.NEWEST}."
+        )
+        yield Fault("unknown_version", message, field="version")
+    for error in _errors(Frame, {**document, "version": formats.NEWEST}):
+        is_limit = error["loc"][0] == "limits" and len(error["loc"]) > 1
+        yield _of_limit(error) if is_limit else _told(error, "the blueprint")
+
+
+def _of_limit(error: ErrorDetails) -> Fault:
+    path, name = _path(error), str(error["loc"][1])
+    if error["type"] == "extra_forbidden":
+        message = f"There is no limit `{name}`; there are {_known_fields(Limits)}."
+        return Fault("unknown_limit", message, field=path)
+    message = f"Correct the limit `{name}` of the blueprint: {error['msg'].lower()}."
+    return Fault("bad_limit", message, field=path)
 
 
 def nodes(document: Mapping[str, Any]) -> tuple[list[Node], list[Fault]]:
@@ -123,31 +140,72 @@ def _of_node(raw: object, place: str) -> Iterator[Fault]:
 def _meaning_of_node(raw: Mapping[str, Any], name: str, where: str) -> Iterator[Fault]:
     if name and (not _ID.fullmatch(name) or name in _RESERVED):
         message = f"{where} cannot be called that; use another id, of letters, digits and _ . -"
-        yield Fault("bad_id", message, node=name)
+        yield Fault("bad_id", message, node=name, field="id")
     kind = raw.get("kind")
     if isinstance(kind, str) and kind not in KINDS:
         message = f"{where} is of an unknown kind; use one of {', '.join(KINDS)}."
-        yield Fault("unknown_kind", message, node=name or None)
+        yield Fault("unknown_kind", message, node=name or None, field="kind")
     prompt = _text(raw.get("systemPrompt"))
     if len(prompt) > LONGEST_PROMPT:
         message = (
             f"The prompt of {where} is too long; keep it within {LONGEST_PROMPT} characters."
         )
-        yield Fault("prompt_too_long", message, node=name or None)
+        yield Fault("prompt_too_long", message, node=name or None, field="systemPrompt")
+    if unknown := prompts.variables(prompt):
+        message = (
+            f"The prompt of {where} has variables that there are not, {_braced(unknown)}; "
+            f"there are {_braced(prompts.VARIABLES)}."
+        )
+        yield Fault("unknown_variable", message, node=name or None, field="systemPrompt")
+    yield from _of_model(_text(raw.get("model")), where, name, "model")
+
+
+def _braced(names: Iterable[str]) -> str:
+    return ", ".join(f"{{{{{name}}}}}" for name in sorted(names))
+
+
+def _of_model(model: str, where: str, node: str, path: str) -> Iterator[Fault]:
+    """A model that is merely not set up is not the blueprint's fault."""
+    try:
+        if model:
+            llm.resolve(model)
+    except errors.ModelUnknown:
+        message = f"{where} names a model that cannot be, in `{path}`; write `provider:model`."
+        yield Fault("unknown_model", message, node=node or None, field=path)
+    except errors.ModelNotConfigured:
+        pass
 
 
 def settings(node: Node, kind: str) -> Iterator[Fault]:
     """What is wrong with a node's settings, given what it is."""
-    shape = SETTINGS[kind]
+    shape = KINDS[kind].settings
     for error in _errors(shape, node.settings):
-        name = ".".join(map(str, error["loc"]))
+        name, path = _path(error), f"settings.{_path(error)}"
         if error["type"] == "extra_forbidden":
-            known = ", ".join(str(each.alias) for each in shape.model_fields.values())
+            known = _known_fields(_shape_at(shape, error))
             message = f"Node {node.id} has a setting that a {kind} does not know, `{name}`; "
-            yield Fault("unknown_setting", f"{message}it knows {known}.", node=node.id)
+            yield Fault(
+                "unknown_setting", f"{message}it knows {known}.", node=node.id, field=path
+            )
         else:
             message = f"Correct the setting `{name}` of node {node.id}: {error['msg'].lower()}."
-            yield Fault("bad_setting", message, node=node.id)
+            yield Fault("bad_setting", message, node=node.id, field=path)
+    fallback = _text(node.settings.get("fallbackModel"))
+    yield from _of_model(fallback, f"Node {node.id}", node.id, "settings.fallbackModel")
+
+
+def _shape_at(shape: type[BaseModel], error: ErrorDetails) -> type[BaseModel]:
+    """The shape in which a field is not known: the settings', or that of a part of them."""
+    for name in error["loc"][:-1]:
+        for field in shape.model_fields.values():
+            inner = [each for each in get_args(field.annotation) if _is_shape(each)]
+            if field.alias == name and inner:
+                shape = inner[0]
+    return shape
+
+
+def _is_shape(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 # --- one edge --------------------------------------------------------------------------
@@ -162,10 +220,15 @@ def _of_edge(raw: object, place: str) -> Iterator[Fault]:
         return
     if raw["type"] not in _EDGE_TYPES:
         message = f"{where} is of an unknown type; use one of {', '.join(_EDGE_TYPES)}."
-        yield Fault("unknown_edge_type", message, edge=name or None)
-    if raw["type"] == "conditional" and raw.get("condition") not in ("revise", "approve"):
-        message = f"{where} has no condition that is known; use revise or approve."
-        yield Fault("unknown_condition", message, edge=name or None)
+        yield Fault("unknown_edge_type", message, edge=name or None, field="type")
+    condition = _text(raw.get("condition"))
+    fits = condition.strip() and len(condition) <= LONGEST_CONDITION
+    if raw["type"] == "conditional" and not fits:
+        message = (
+            f"{where} has no condition, or one of more than {LONGEST_CONDITION} characters; "
+            "use revise or approve after a critic, a word of your own after a router."
+        )
+        yield Fault("unknown_condition", message, edge=name or None, field="condition")
 
 
 # --- what pydantic finds ---------------------------------------------------------------
@@ -180,9 +243,23 @@ def _errors(shape: type[BaseModel], raw: object) -> list[ErrorDetails]:
 
 
 def _told(error: ErrorDetails, where: str, **part: str | None) -> Fault:
-    name = ".".join(map(str, error["loc"]))
+    name = _path(error)
     if not name:
         return Fault("wrong_type", f"{where} must be a JSON object; make it one.", **part)
     if error["type"] in ("missing", "string_too_short"):
-        return Fault("missing_field", f"{where} has no `{name}`; add it.", **part)
-    return Fault("wrong_type", f"Correct `{name}` of {where}: {error['msg'].lower()}.", **part)
+        message = f"{_capital(where)} has no `{name}`; add it."
+        return Fault("missing_field", message, field=name, **part)
+    message = f"Correct `{name}` of {where}: {error['msg'].lower()}."
+    return Fault("wrong_type", message, field=name, **part)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _path(error: ErrorDetails) -> str:
+    return ".".join(map(str, error["loc"]))
+
+
+def _known_fields(shape: type[BaseModel]) -> str:
+    return ", ".join(str(each.alias) for each in shape.model_fields.values())

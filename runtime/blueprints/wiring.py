@@ -1,30 +1,34 @@
 """What is wrong with how the nodes of a document are connected, and what follows from that."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
-from runtime.blueprints import document, joins, reading
+from runtime.blueprints import document, joins, panels, reading
 from runtime.blueprints.document import Edge, Node
 from runtime.blueprints.graph import APPROVE, REVISE, Graph, Link
 from runtime.blueprints.reading import Fault
 
 
-def faults(nodes: Sequence[Node], edges: Sequence[Edge], *, are_all: bool) -> Iterator[Fault]:
+def faults(
+    nodes: Sequence[Node], edges: Sequence[Edge], *, are_all: bool, unclear: Collection[str]
+) -> Iterator[Fault]:
     """`are_all`: every edge of the document could be read, so that what is not connected
-    here is not connected there."""
+    here is not connected there. `unclear`: the nodes of which nobody knows what they are."""
     names = {node.id for node in nodes}
     sound = [edge for edge in edges if {edge.source, edge.target} <= names]
     graph = document.graph(nodes, sound)
     structure = [
         *_twice(nodes, edges),
         *_nowhere(edges, names),
-        *_critics(graph),
+        *_deciders(graph, unclear),
         *_loops(graph),
     ]
     yield from structure
     yield from _ends(graph)
     for node in nodes:
         yield from reading.settings(node, graph.kinds[node.id])
+    if are_all and not unclear:
+        yield from panels.faults(nodes, graph)
     if are_all and not structure:
         yield from _joins(graph)
 
@@ -57,24 +61,47 @@ def _nowhere(edges: Sequence[Edge], names: set[str]) -> Iterator[Fault]:
             yield Fault("edge_from_nowhere", message, edge=edge.id or None)
 
 
-def _critics(graph: Graph) -> Iterator[Fault]:
-    for node, kind in graph.kinds.items():
-        conditions = graph.conditions(node)
-        if not conditions:
+def _deciders(graph: Graph, unclear: Collection[str]) -> Iterator[Fault]:
+    for node in graph.kinds:
+        if node in unclear:
             continue
-        if kind != "critic":
+        if graph.decides(node) == "verdict":
+            yield from _of_critic(graph, node)
+        elif graph.decides(node) == "edges":
+            yield from _of_router(graph, node)
+        elif graph.conditions(node):
             message = (
-                f"Node {node} is a {kind} and decides nothing, but has conditional edges; "
+                f"Node {node} is a {graph.kinds[node]} and decides nothing, but has "
+                "conditional edges; make it a critic or a router, or them linear."
             )
-            yield Fault("not_a_critic", f"{message}make it a critic or them linear.", node=node)
-        elif any(link.type == "linear" for link in graph.out(node)):
+            yield Fault("not_a_critic", message, node=node)
+
+
+def _of_critic(graph: Graph, node: str) -> Iterator[Fault]:
+    conditions, name = graph.conditions(node), f"{graph.kinds[node].capitalize()} {node}"
+    if conditions and any(link.type == "linear" for link in graph.out(node)):
+        message = f"{name} has linear and conditional edges out; make all of them one."
+        yield Fault("mixed_edges", message, node=node)
+    if conditions and conditions <= {REVISE}:
+        message = f"{name} has no way on; add an edge with the condition {APPROVE}."
+        yield Fault("no_approve", message, node=node)
+    for link in graph.out(node):
+        if link.condition not in (None, APPROVE, REVISE):
             message = (
-                f"Critic {node} has linear and conditional edges out; make all of them one."
+                f"Edge {link.id} has a condition that a {graph.kinds[node]} does not know; "
+                f"use {REVISE} or {APPROVE}."
             )
-            yield Fault("mixed_edges", message, node=node)
-        if kind == "critic" and conditions <= {REVISE}:
-            message = f"Critic {node} has no way on; add an edge with the condition {APPROVE}."
-            yield Fault("no_approve", message, node=node)
+            yield Fault("unknown_condition", message, edge=link.id or None, field="condition")
+
+
+def _of_router(graph: Graph, node: str) -> Iterator[Fault]:
+    name = f"{graph.kinds[node].capitalize()} {node}"
+    if any(link.type == "linear" for link in graph.out(node)):
+        message = f"{name} chooses among its edges; make all of them conditional."
+        yield Fault("mixed_edges", message, node=node)
+    if len(graph.conditions(node) - {None}) < 2:
+        message = f"{name} has nothing to choose; give it edges with two conditions or more."
+        yield Fault("too_few_conditions", message, node=node)
 
 
 def _loops(graph: Graph) -> Iterator[Fault]:
@@ -82,19 +109,25 @@ def _loops(graph: Graph) -> Iterator[Fault]:
 
     An edge of which nobody knows what it is gets the benefit of the doubt.
     """
-    for ring in graph.cycles(lambda link: link.type == "linear" or link.condition == APPROVE):
+    for ring in graph.cycles(lambda link: _is_without_limit(graph, link)):
         message = (
             f"The loop of {', '.join(ring)} has no limit; let it go back only by a critic's "
             f"edge with the condition {REVISE}."
         )
         yield Fault("loop_without_limit", message, node=ring[0])
-    for ring in graph.cycles(lambda link: "draft" not in _kinds(graph, link)):
+    for ring in graph.cycles(lambda link: not _touches_draft(graph, link)):
         message = f"The loop of {', '.join(ring)} changes nothing; put a draft node into it."
         yield Fault("loop_without_draft", message, node=ring[0])
 
 
-def _kinds(graph: Graph, link: Link) -> set[str]:
-    return {graph.kinds[link.source], graph.kinds[link.target]}
+def _is_without_limit(graph: Graph, link: Link) -> bool:
+    if link.condition is None:
+        return link.type == "linear"
+    return link.condition == APPROVE or graph.decides(link.source) == "edges"
+
+
+def _touches_draft(graph: Graph, link: Link) -> bool:
+    return graph.revises(link.source) or graph.revises(link.target)
 
 
 def _ends(graph: Graph) -> Iterator[Fault]:
@@ -114,7 +147,7 @@ def _ends(graph: Graph) -> Iterator[Fault]:
 def _can_end(graph: Graph, node: str) -> bool:
     """Whether a run may end at a node: nothing follows, or nothing on one of its decisions."""
     conditions = graph.conditions(node)
-    return not graph.out(node) or bool(conditions and not {APPROVE, REVISE} <= conditions)
+    return not graph.out(node) or bool(conditions and not graph.outcomes(node) <= conditions)
 
 
 def _joins(graph: Graph) -> Iterator[Fault]:

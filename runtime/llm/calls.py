@@ -10,12 +10,12 @@ from typing import cast
 from django.conf import settings
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
-from pydantic import BaseModel
 
 from runtime import errors
 from runtime.llm import concessions, faults, names, prices
 from runtime.llm.concessions import Wish
 from runtime.llm.replies import Reply, clean
+from runtime.llm.schemas import Schema
 
 # Each has `chat(model, temperature=…)` and `options(max_tokens=…, schema=…)`.
 _PROVIDERS = {
@@ -38,7 +38,7 @@ async def call(
     *,
     temperature: float | None = None,
     max_tokens: int | None = None,
-    schema: type[BaseModel] | None = None,
+    schema: Schema | None = None,
     on_text: Callable[[str], None] | None = None,
 ) -> Reply:
     """Ask a model once; pieces of its text go to `on_text` as they arrive.

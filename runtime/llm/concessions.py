@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from langchain_core.messages import BaseMessage, HumanMessage
-from pydantic import BaseModel
 
-from runtime.llm import faults, names
+from runtime.llm import faults, names, schemas
+from runtime.llm.schemas import Schema
 
 # Not 500: a server that fails over the schema cannot be told from one that just fails.
 _TURNED_DOWN = frozenset({400, 422, 501})
@@ -26,7 +26,7 @@ class Wish:
 
     temperature: float | None = None
     max_tokens: int | None = None
-    schema: type[BaseModel] | None = None
+    schema: Schema | None = None
 
     def without(self, given_up: frozenset[str]) -> "Wish":
         """The same without what has been given up."""
@@ -58,16 +58,14 @@ def next_after(problem: BaseException | None, wish: Wish) -> str | None:
     return "schema" if wish.schema is not None else None
 
 
-def with_schema(
-    messages: Sequence[BaseMessage], schema: type[BaseModel]
-) -> Sequence[BaseMessage]:
+def with_schema(messages: Sequence[BaseMessage], schema: Schema) -> Sequence[BaseMessage]:
     """The messages with the schema asked for in words, at the end of the last one.
 
     Not as one more message: some local models' templates want strictly alternating turns.
     """
     words = (
         "\n\nAnswer with one JSON object and nothing else, valid for this JSON schema:\n"
-        + json.dumps(schema.model_json_schema())
+        + json.dumps(schemas.as_json_schema(schema))
     )
     *earlier, last = messages
     if isinstance(last, HumanMessage) and isinstance(last.content, str):

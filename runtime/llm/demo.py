@@ -1,15 +1,16 @@
 """The scripted model: no AI, no network, the same words every time.
 
 It lets a newcomer see a council work, and tests and benchmarks run, without a key. It knows
-what to say from the system message's `additional_kwargs`: `kind` ("draft", "critic",
-"writer"; anything else is a draft), `iteration` (from 1), `topic`, and, if there is some, the
+what to say from the system message's `additional_kwargs`: `kind` (one that it does not know is
+a draft), `iteration` (from 1), `topic`, `member` (a number by which members differ), `choices`
+of a closed question or a router, `letters` of the answers to review, and, if there is some, the
 `feedback` to answer. Real providers never see these.
 """
 
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -18,9 +19,9 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessageChunk, BaseMessage, SystemMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from pydantic import BaseModel
 
-from runtime.llm import script
+from runtime.llm import schemas, script
+from runtime.llm.schemas import Schema
 
 _TOKEN = re.compile(r"\s*\S+\s*")
 # With no time between tokens nobody can see them one by one: a sentence at once costs a tenth.
@@ -33,9 +34,14 @@ def chat(model: str, *, temperature: float | None) -> BaseChatModel:
     return Scripted(tokens_per_second=rate)
 
 
-def options(*, max_tokens: int | None, schema: type[BaseModel] | None) -> dict[str, Any]:
-    """What else to pass: that JSON is wanted. The script is short enough for any limit."""
-    return {"as_json": True} if schema is not None else {}
+def options(*, max_tokens: int | None, schema: Schema | None) -> dict[str, Any]:
+    """What else to pass: how long the answer may be, in words, and the form it is to have."""
+    passed: dict[str, Any] = {}
+    if max_tokens is not None:
+        passed["most"] = max_tokens
+    if schema is not None:
+        passed |= {"as_json": True, "form": schemas.as_json_schema(schema)}
+    return passed
 
 
 class Scripted(BaseChatModel):
@@ -81,13 +87,20 @@ class Scripted(BaseChatModel):
         return generate_from_stream(self._chunks(messages, **kwargs))
 
     def _chunks(
-        self, messages: Sequence[BaseMessage], *, as_json: bool = False, **_: Any
+        self,
+        messages: Sequence[BaseMessage],
+        *,
+        as_json: bool = False,
+        form: Mapping[str, Any] | None = None,
+        most: int | None = None,
+        **_: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        text = script.answer(_asked(messages), as_json=as_json)
+        whole = script.answer(_asked(messages), as_json=as_json, form=form)
+        text = "".join(_TOKEN.findall(whole)[:most])
         pieces = (_TOKEN if self.tokens_per_second else _SENTENCE).findall(text)
         for piece in pieces:
             yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
-        yield ChatGenerationChunk(message=_last(messages, text))
+        yield ChatGenerationChunk(message=_last(messages, text, is_whole=text == whole))
 
 
 def _asked(messages: Sequence[BaseMessage]) -> script.Asked:
@@ -101,10 +114,13 @@ def _asked(messages: Sequence[BaseMessage]) -> script.Asked:
         iteration=int(hints.get("iteration", 1)),
         topic=topic,
         feedback=str(hints.get("feedback") or ""),
+        member=int(hints.get("member", 1)),
+        choices=tuple(map(str, hints.get("choices", ()))),
+        letters=tuple(map(str, hints.get("letters", ()))),
     )
 
 
-def _last(messages: Sequence[BaseMessage], text: str) -> AIMessageChunk:
+def _last(messages: Sequence[BaseMessage], text: str, *, is_whole: bool) -> AIMessageChunk:
     given = sum(len(str(message.text).split()) for message in messages)
     said = len(text.split())
     return AIMessageChunk(
@@ -114,6 +130,6 @@ def _last(messages: Sequence[BaseMessage], text: str) -> AIMessageChunk:
             "output_tokens": said,
             "total_tokens": given + said,
         },
-        response_metadata={"finish_reason": "stop"},
+        response_metadata={"finish_reason": "stop" if is_whole else "length"},
         chunk_position="last",
     )

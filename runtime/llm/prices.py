@@ -1,21 +1,32 @@
-"""What a call cost, from genai-prices' own tables; nothing is fetched.
+"""What a call cost, and can cost at most.
 
-An unknown model, an unknown server behind a base URL, or a reply without token counts has
-an unknown cost: a guess would be worse than none.
+By the operator's own `MODEL_PRICES`, else by the tables of genai-prices; nothing is fetched. An
+unknown model, an unknown server behind a base URL, or a reply without token counts has an
+unknown cost: a guess would be worse than none.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import genai_prices
+from django.conf import settings
+from langchain_core.messages import BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 
-from runtime.llm import names
+from runtime.llm import names, schemas
 from runtime.llm.replies import Usage
+from runtime.llm.schemas import Schema
 
 _SOURCE = f"genai-prices {genai_prices.__version__}"
 _FREE = "scripted demo model, free"
+_STATED = "MODEL_PRICES"
+_MILLION = 1_000_000
+# Tokens that nobody sees: what a chat template puts around each message and the whole, and
+# what a provider tells its model about a form (Anthropic's structured output: some hundred).
+_AROUND_MESSAGE, _AROUND_CALL, _AROUND_SCHEMA = 32, 64, 1_000
 _UNKNOWN = Usage(input_tokens=None, output_tokens=None, cost=None, cost_source=None)
 
 
@@ -31,12 +42,57 @@ def usage(full: str, counted: UsageMetadata | None, reported_model: str) -> Usag
     return Usage(counted["input_tokens"], counted["output_tokens"], cost, source)
 
 
+@dataclass(frozen=True)
+class Bound:
+    """What one call can use at most; `cost` is in US dollars, None where no price is known."""
+
+    tokens: int
+    cost: Decimal | None
+
+
+def bound(
+    model: str,
+    messages: Sequence[BaseMessage],
+    *,
+    max_tokens: int,
+    schema: Schema | None = None,
+) -> Bound:
+    """An upper bound of what `llm.call` uses with the same arguments.
+
+    No tokenizer in use makes more tokens of a text than it has bytes. The price is the dearest
+    that may apply. Raises what `names.resolve` raises.
+    """
+    full = names.resolve(model)
+    given = _AROUND_CALL + sum(_size(message) for message in messages)
+    if schema is not None:
+        given += len(json.dumps(schemas.as_json_schema(schema)).encode()) + _AROUND_SCHEMA
+    return Bound(given + max_tokens, _most(full, given, max_tokens))
+
+
+def _size(message: BaseMessage) -> int:
+    return len(str(message.text).encode(errors="replace")) + _AROUND_MESSAGE
+
+
+def _most(full: str, given: int, said: int) -> Decimal | None:
+    counted = UsageMetadata(input_tokens=given, output_tokens=said, total_tokens=given + said)
+    # Writing to a provider's cache can cost more than plain input.
+    written = UsageMetadata(**counted, input_token_details={"cache_creation": given})
+    costs = [_cost(full, counted, "")[0], _cost(full, written, "")[0]]
+    return max((cost for cost in costs if cost is not None), default=None)
+
+
 def _cost(
     full: str, counted: UsageMetadata, reported_model: str
 ) -> tuple[Decimal | None, str | None]:
     provider, model = names.split(full)
     if provider == "demo":
         return Decimal(0), _FREE
+    stated = settings.MODEL_PRICES.get(full)
+    if stated is not None:
+        tokens = (counted["input_tokens"], counted["output_tokens"])
+        return sum(
+            map(Decimal.__mul__, stated, map(Decimal, tokens)), Decimal(0)
+        ) / _MILLION, _STATED
     for ref in filter(None, (reported_model, model)):
         price = _price(provider, ref, counted)
         if price is not None:

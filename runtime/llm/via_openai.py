@@ -1,15 +1,17 @@
 """OpenAI, and every server that speaks its chat completions."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import httpx2
 from langchain_core.language_models import BaseChatModel
 from langchain_core.utils import function_calling
 from langchain_openai import ChatOpenAI
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
 from runtime.llm import connections, names
+from runtime.llm.schemas import Schema
 
 _PUBLIC_URL = "https://api.openai.com/v1"
 
@@ -31,7 +33,7 @@ def chat(model: str, *, temperature: float | None) -> BaseChatModel:
     )
 
 
-def options(*, max_tokens: int | None, schema: type[BaseModel] | None) -> dict[str, Any]:
+def options(*, max_tokens: int | None, schema: Schema | None) -> dict[str, Any]:
     """What else to send along.
 
     It goes as `extra_body` because `response_format` as such makes the library rebuild the
@@ -43,7 +45,7 @@ def options(*, max_tokens: int | None, schema: type[BaseModel] | None) -> dict[s
         own = bool(names.base_url("openai"))
         body["max_tokens" if own else "max_completion_tokens"] = max_tokens
     if schema is not None:
-        body["response_format"] = {"type": "json_schema", "json_schema": _strict(schema)}
+        body["response_format"] = {"type": "json_schema", "json_schema": _form(schema)}
     return {"extra_body": body} if body else {}
 
 
@@ -53,7 +55,10 @@ def _unused_pool() -> httpx2.Client:
     return httpx2.Client()
 
 
-def _strict(schema: type[BaseModel]) -> dict[str, Any]:
+def _form(schema: Schema) -> dict[str, Any]:
+    if isinstance(schema, Mapping):
+        # Strict mode takes closed objects without optional fields, and little else.
+        return {"name": "answer", "strict": False, "schema": dict(schema)}
     function = function_calling.convert_to_openai_function(schema, strict=True)
     return {
         "name": function["name"],

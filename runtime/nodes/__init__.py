@@ -1,33 +1,44 @@
-"""What a node of a council does: draft, criticise, write.
+"""What a node of a council does: draft, criticise, answer, join, choose.
 
-`KINDS` maps the kind that a blueprint states for a node to its function. A node is given a
-`Step` and returns a `Result`; it knows no graph, no run and no log.
+`KINDS` maps the kind that a blueprint states for a node to its `Kind`; `register` adds one. A
+node is given a `Step` and returns a `Result`; it knows no graph, no run and no log.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from runtime.nodes import answer, critic, draft, prompt, review, router, synthesis, vote, writer
+from runtime.nodes.kind import KINDS, Kind, iteration, register
+from runtime.nodes.members import absence, attendance
+from runtime.nodes.state import Message, State, initial_state
+from runtime.nodes.step import (
+    CriticSettings,
+    GateSettings,
+    Node,
+    Result,
+    Settings,
+    Step,
+    TextSettings,
+    Upstream,
+)
 
-from runtime.nodes import critic, draft, writer
-from runtime.nodes.state import State, initial_state
-from runtime.nodes.step import SETTINGS, CriticSettings, Node, Result, Settings, Step, iteration
-
-Kind = Callable[[Step], Awaitable[Result]]
-
-KINDS: Mapping[str, Kind] = {
-    "draft": draft.draft,
-    "critic": critic.critic,
-    "writer": writer.writer,
-}
+for _part in (draft, critic, writer, answer, review, synthesis, vote, router):
+    register(_part.KIND)
 
 __all__ = [
     "KINDS",
-    "SETTINGS",
     "CriticSettings",
+    "GateSettings",
     "Kind",
+    "Message",
     "Node",
     "Result",
     "Settings",
     "State",
     "Step",
+    "TextSettings",
+    "Upstream",
+    "absence",
+    "attendance",
     "initial_state",
     "iteration",
+    "prompt",
+    "register",
 ]

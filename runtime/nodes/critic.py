@@ -2,13 +2,13 @@
 
 from typing import Literal
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from pydantic import BaseModel, Field
 
 from runtime import errors, llm
-from runtime.nodes import prompt, replies, spoken
-from runtime.nodes.state import Message, State
-from runtime.nodes.step import CriticSettings, Result, Step, iteration
+from runtime.nodes import asking, progress, prompt, replies
+from runtime.nodes.kind import Kind, iteration
+from runtime.nodes.state import Message, Score, State
+from runtime.nodes.step import CriticSettings, Result, Step
 
 _TASK = (
     "Judge the draft. Say first, concretely, what is good and what would make it better; then "
@@ -17,11 +17,9 @@ _TASK = (
 )
 _AGAIN = (
     "Your answer could not be read: {reason} Answer once more with one JSON object, "
-    'nothing else: {{"feedback": "…", "score": 0 to 10, "verdict": "revise" or "approve"}}'
+    'nothing else: {"feedback": "…", "score": 0 to 10, "verdict": "revise" or "approve"}'
 )
 _UNREADABLE = "The critic answered twice without a score that can be read: {reason}"
-# Between an answer that could not be read and the next, for those who watch.
-_BREAK = "\n\n"
 
 
 class CriticAnswer(BaseModel):
@@ -40,40 +38,54 @@ async def critic(step: Step) -> Result:
     """
     review, asked = await _review(step)
     state, number = step.state, iteration(step.node, step.state)
-    decision = decide(step.node.id, _settings(step), state, review.score)
+    decision = decide(step.node.id, _settings(step), state, review.score, step.limit)
     said = Message(
         node=step.node.id, role=step.node.kind, content=review.feedback, iteration=number
     )
-    return Result(
-        updates={
-            "critic_score": review.score,
-            "route_decision": decision,
-            "feedback_history": [review.feedback],
-            "rounds_reviewed": number,
-            "first_judged": {step.node.id: number},
-            "messages": [said],
-        },
-        output={
-            "score": review.score,
-            "verdict": review.verdict,
-            "feedback": review.feedback,
-            "decision": decision,
-        },
-        usage=total([reply.usage for reply in asked]),
-        model=asked[-1].model,
-        scripted=asked[-1].scripted,
-    )
+    updates = {
+        "critic_score": review.score,
+        "route_decision": decision,
+        "decisions": {step.node.id: decision},
+        "scores": [Score(node=step.node.id, iteration=number, score=review.score)],
+        "feedback_history": [review.feedback],
+        "rounds_reviewed": number,
+        "first_judged": {step.node.id: number},
+        "messages": [said],
+    }
+    output = {
+        "score": review.score,
+        "verdict": review.verdict,
+        "feedback": review.feedback,
+        "decision": decision,
+    }
+    return asking.result(asked, updates, output)
+
+
+Decision = Literal["approve", "revise", "limit", "no_gain", "no_change"]
 
 
 def decide(
-    node: str, settings: CriticSettings, state: State, score: float
-) -> Literal["approve", "revise", "limit"]:
-    """Where the run goes on. The limit counts the iterations since this critic's first."""
+    node: str,
+    settings: CriticSettings,
+    state: State,
+    score: float,
+    limit: int | None = None,
+) -> Decision:
+    """Where the run goes on.
+
+    The critic's own limit counts the iterations since its first, the run's (`limit`) all.
+    """
     if score >= settings.threshold:
         return "approve"
     number = state["iteration_count"]
     rounds = number - state["first_judged"].get(node, number) + 1
-    return "limit" if rounds >= settings.max_iterations else "revise"
+    if rounds >= settings.max_iterations or (limit is not None and number >= limit):
+        return "limit"
+    if progress.stands_still(node, settings.min_change, state):
+        return "no_change"
+    if progress.gains_nothing(node, settings.min_gain, state, score):
+        return "no_gain"
+    return "revise"
 
 
 def _settings(step: Step) -> CriticSettings:
@@ -83,45 +95,26 @@ def _settings(step: Step) -> CriticSettings:
 
 async def _review(step: Step) -> tuple[replies.Review, list[llm.Reply]]:
     """The judgement, and the one or two answers it took."""
-    messages: list[BaseMessage] = [prompt.system(step), prompt.human(step, _TASK)]
-    first = await _ask(step, messages)
+    messages = [prompt.system(step), prompt.human(step, _TASK)]
     try:
-        return replies.read_critic(first.text), [first]
-    except replies.Unreadable as problem:
-        messages += [AIMessage(first.text), HumanMessage(_AGAIN.format(reason=problem))]
-    step.say(_BREAK)
-    second = await _ask(step, messages)
-    try:
-        return replies.read_critic(second.text), [first, second]
+        return await asking.until_read(
+            step,
+            messages,
+            replies.read_critic,
+            replies.Unreadable,
+            again=_AGAIN,
+            schema=CriticAnswer,
+            shown=["feedback"],
+        )
     except replies.Unreadable as problem:
         sentence = _UNREADABLE.format(reason=problem)
         raise errors.Fault("critic_unreadable", sentence) from problem
 
 
-async def _ask(step: Step, messages: list[BaseMessage]) -> llm.Reply:
-    feedback = spoken.Feedback(step.say)
-    return await llm.call(
-        step.model,
-        messages,
-        temperature=step.node.settings.temperature,
-        max_tokens=step.node.settings.max_tokens,
-        schema=CriticAnswer,
-        on_text=feedback.hear,
-    )
-
-
-def total(used: list[llm.Usage]) -> llm.Usage:
-    """The sum. Unknown stays unknown: what is known of it would pass for the whole."""
-    if len(used) == 1:
-        return used[0]
-    inputs = [each.input_tokens for each in used if each.input_tokens is not None]
-    outputs = [each.output_tokens for each in used if each.output_tokens is not None]
-    costs = [each.cost for each in used if each.cost is not None]
-    priced = len(costs) == len(used)
-    return llm.Usage(
-        input_tokens=sum(inputs) if len(inputs) == len(used) else None,
-        output_tokens=sum(outputs) if len(outputs) == len(used) else None,
-        cost=sum(costs[1:], costs[0]) if priced else None,
-        cost_source=used[0].cost_source if priced else None,
-        calls=sum(each.calls for each in used),
-    )
+KIND = Kind(
+    "critic",
+    critic,
+    settings=CriticSettings,
+    prompt="You judge a draft strictly and fairly, and say what would make it better.",
+    decides="verdict",
+)

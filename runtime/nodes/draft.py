@@ -1,9 +1,9 @@
 """A draft node: writes the draft, and rewrites it with all the feedback there is."""
 
-from runtime import llm
-from runtime.nodes import prompt
+from runtime.nodes import asking, prompt, texts
+from runtime.nodes.kind import Kind, iteration
 from runtime.nodes.state import Message
-from runtime.nodes.step import Result, Step, iteration
+from runtime.nodes.step import Result, Step, TextSettings
 
 _FIRST = "Write a draft on the topic. Answer with the draft alone."
 _ON = "Write a better draft, based on what is there. Answer with the draft alone."
@@ -26,24 +26,18 @@ def _task(step: Step) -> str:
 
 async def written(step: Step, task: str) -> Result:
     """Ask for a text, which becomes the current draft."""
-    settings = step.node.settings
-    reply = await llm.call(
-        step.model,
-        [prompt.system(step), prompt.human(step, task)],
-        temperature=settings.temperature,
-        max_tokens=settings.max_tokens,
-        on_text=step.say,
-    )
+    messages = [prompt.system(step), prompt.human(step, texts.task(step, task))]
+    text, replies = await texts.ask(step, messages)
     number = iteration(step.node, step.state)
-    said = Message(node=step.node.id, role=step.node.kind, content=reply.text, iteration=number)
-    return Result(
-        updates={
-            "current_draft": reply.text,
-            "iteration_count": number,
-            "messages": [said],
-        },
-        output={"draft": reply.text},
-        usage=reply.usage,
-        model=reply.model,
-        scripted=reply.scripted,
-    )
+    said = Message(node=step.node.id, role=step.node.kind, content=text, iteration=number)
+    updates = {"current_draft": text, "iteration_count": number, "messages": [said]}
+    return asking.result(replies, updates, {"draft": text})
+
+
+KIND = Kind(
+    "draft",
+    draft,
+    settings=TextSettings,
+    prompt="You write the draft that a council works on.",
+    revises=True,
+)

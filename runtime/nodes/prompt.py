@@ -1,44 +1,107 @@
 """What a model is told: the blueprint's prompt, and the working state between clear marks."""
 
 import re
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from langchain_core.messages import HumanMessage, SystemMessage
 
+from runtime.nodes import members
+from runtime.nodes.kind import KINDS, iteration
 from runtime.nodes.state import Message, State
-from runtime.nodes.step import Node, Step, iteration
+from runtime.nodes.step import Node, Step
 
-# For a node whose blueprint says nothing: providers refuse an empty system message.
-_UNSTATED = {
-    "draft": "You write the draft that a council works on.",
-    "critic": "You judge a draft strictly and fairly, and say what would make it better.",
-    "writer": "You give a finished draft its final form.",
-}
-_MARKS = re.compile(r"<(?=/?(?:topic|draft|feedback)\b)")
+_MARKS = re.compile(r"<(?=/?(?:topic|draft|feedback|answer|review)\b)", re.IGNORECASE)
+_VARIABLE = re.compile(r"\{\{[ \t]*([A-Za-z_]\w*)[ \t]*\}\}")
+_NONE_YET = "none yet"
+# What is said, but is no draft.
+_REMARKS = frozenset({"critic", "review", "router"})
 
 
-def system(step: Step) -> SystemMessage:
-    """The blueprint's prompt. Beside it, unseen by providers, what the demo model needs."""
+def system(
+    step: Step,
+    *,
+    draft: str | None = None,
+    clean: Callable[[str], str] = str,
+    **hints: Any,
+) -> SystemMessage:
+    """The blueprint's prompt, with the values of its variables.
+
+    `draft` is what the node is to take for the current draft, `clean` goes over what others
+    have said. Beside it, unseen by providers, what the demo model needs.
+    """
     node, state = step.node, step.state
+    values = _values(state, state["current_draft"] if draft is None else draft, clean)
+    stated = node.system_prompt.strip() or KINDS[node.kind].prompt
+
+    def value(found: re.Match[str]) -> str:
+        return values.get(found[1], found[0])
+
     return SystemMessage(
-        content=node.system_prompt.strip() or _UNSTATED[node.kind],
+        content=_VARIABLE.sub(value, stated),
         additional_kwargs={
             "kind": node.kind,
             "iteration": iteration(node, state),
             "topic": state["input_topic"],
+            "member": _number(node.id),
+            **hints,
         },
     )
+
+
+def _number(name: str) -> int:
+    """By which the scripted members differ: of `answer_2` it is 2."""
+    found = re.search(r"[0-9]{1,6}\Z", name)
+    return int(found[0]) if found else zlib.crc32(name.encode())
+
+
+def variables(text: str) -> set[str]:
+    """The names of variables in a prompt that there are not. Single braces mean nothing."""
+    return set(_VARIABLE.findall(text)) - VARIABLES
+
+
+def _values(state: State, draft: str, clean: Callable[[str], str]) -> dict[str, str]:
+    """What each variable stands for. What somebody wrote stands between marks."""
+    rounds = [clean(text) for text in state["feedback_history"]]
+    score = state["critic_score"]
+    values = {
+        "input_topic": marked("topic", state["input_topic"]),
+        "current_draft": marked("draft", clean(draft) or _NONE_YET),
+        "feedback_history": "\n\n".join(feedback(rounds)) or marked("feedback", _NONE_YET),
+        "iteration_count": str(state["iteration_count"]),
+        "critic_score": _NONE_YET if score is None else f"{score:g}",
+    }
+    return values | {short: values[name] for short, name in _SHORT_NAMES.items()}
+
+
+_SHORT_NAMES = {
+    "topic": "input_topic",
+    "draft": "current_draft",
+    "feedback": "feedback_history",
+}
+VARIABLES = frozenset(
+    {"input_topic", "current_draft", "feedback_history", "iteration_count", "critic_score"}
+).union(_SHORT_NAMES)
 
 
 def human(step: Step, task: str) -> HumanMessage:
     """The topic, the drafts and the feedback so far, and what to do with them."""
     state = step.state
     parts = [marked("topic", state["input_topic"]), *_drafts(step.node, state)]
-    parts += [
-        marked("feedback", text, f' round="{number}"')
-        for number, text in enumerate(state["feedback_history"], 1)
+    return together(*parts, *feedback(state["feedback_history"]), task)
+
+
+def together(*parts: str) -> HumanMessage:
+    """One message of these parts; empty ones are left out."""
+    return HumanMessage(content="\n\n".join(part for part in parts if part))
+
+
+def feedback(rounds: Sequence[str]) -> list[str]:
+    """The feedback of each round between marks."""
+    return [
+        marked("feedback", text, f' round="{number}"') for number, text in enumerate(rounds, 1)
     ]
-    return HumanMessage(content="\n\n".join([*parts, task]))
 
 
 def _drafts(node: Node, state: State) -> list[str]:
@@ -51,15 +114,16 @@ def _drafts(node: Node, state: State) -> list[str]:
 def _joined(node: Node, messages: Sequence[Message]) -> list[Message]:
     """What the branches that join in a node have written since it was there last.
 
-    A critic's words are feedback, not a draft.
+    A critic's words are feedback, not a draft; a member that failed has written nothing.
     """
     newest: dict[str, Message] = {}
     for message in messages:
         if message["node"] == node.id:
             newest.clear()
-        elif message["role"] != "critic":
+        elif message["role"] not in _REMARKS:
             newest[message["node"]] = message
-    return [newest[name] for name in node.joins if name in newest]
+    there = members.newest(newest.values())
+    return [there[name] for name in node.joins if name in there]
 
 
 def marked(mark: str, text: str, about: str = "") -> str:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from runtime.nodes import spoken
+from runtime.nodes.objects import Unreadable
+
+__all__ = ["Review", "Unreadable", "read_critic"]
 
 Verdict = Literal["revise", "approve"]
 
@@ -62,10 +65,6 @@ _TWO_SCORES = "it has more than one score."
 _CUT = "it ends in the middle of the score."
 _NO_NUMBER = "its score is not a plain number."
 _OTHER_SCALE = "its score is not on the scale from 0 to 10."
-
-
-class Unreadable(Exception):
-    """No score can be read, for the reason that the message ends a sentence with."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +204,7 @@ def _alone(text: str) -> Iterator[float]:
 def _remarks(text: str) -> str:
     if _BROKEN_OBJECT.match(text):
         said: list[str] = []
-        spoken.Feedback(said.append).hear(text)
+        spoken.Fields(said.append, "feedback").hear(text)
         return "".join(said).strip()
     return _FEEDBACK_LABEL.sub("", _LABEL_LINE.sub("", text).strip()).strip()
 

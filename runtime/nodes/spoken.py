@@ -1,4 +1,4 @@
-"""What people are shown of a critic's answer while it streams."""
+"""What people are shown of an answer in JSON while it streams."""
 
 import json
 import re
@@ -7,8 +7,9 @@ from collections.abc import Callable
 from runtime import llm
 
 _FENCE = "```"
-_OPENING = re.compile(r'"feedback"\s*:\s*"')
-_LONGEST_OPENING = 40  # characters; what may have to be kept to recognise one
+_LONGEST_OPENING = 60  # characters; what may have to be kept to recognise one
+# Between two fields.
+_BREAK = "\n\n"
 # As much of a JSON string as is whole: no half escape, no half of a surrogate pair.
 _WHOLE = re.compile(
     r"""(?: [^"\\]+
@@ -20,14 +21,18 @@ _WHOLE = re.compile(
 )
 
 
-class Feedback:
+class Fields:
     """Takes an answer piece by piece and says the readable part of it.
 
-    Of a JSON object that is its `feedback`; any other text is passed on as it is.
+    Of a JSON object those are the texts of these fields: of a single one the first text, of
+    several every one. Any other answer is passed on as it is.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], *names: str) -> None:
         self._say = say
+        self._opening = re.compile(rf'"(?:{"|".join(map(re.escape, names))})"\s*:\s*"')
+        self._go_on = self._seek if len(names) > 1 else _ignore
+        self._has_spoken = False
         self._kept = ""
         self._take: Callable[[str], None] = self._begin
 
@@ -49,11 +54,13 @@ class Feedback:
 
     def _seek(self, piece: str) -> None:
         self._kept += piece
-        found = _OPENING.search(self._kept)
+        found = self._opening.search(self._kept)
         if found is None:
             self._kept = self._kept[-_LONGEST_OPENING:]
         else:
             self._kept = self._kept[found.end() :]
+            if self._has_spoken:
+                self._say(_BREAK)
             self._become(self._read)
 
     def _read(self, piece: str) -> None:
@@ -68,8 +75,10 @@ class Feedback:
             return
         if text:
             self._say(text)
+            self._has_spoken = True
         if self._kept.startswith('"'):
-            self._take = _ignore
+            self._kept = self._kept[1:]
+            self._become(self._go_on)
 
 
 def _ignore(_: str) -> None:

@@ -1,7 +1,7 @@
 """The council's working state: what the nodes of one run share."""
 
 import operator
-from typing import Annotated, TypedDict, TypeVar
+from typing import Annotated, NotRequired, TypedDict, TypeVar
 
 T = TypeVar("T")
 
@@ -20,18 +20,37 @@ def earliest(old: dict[str, int], new: dict[str, int]) -> dict[str, int]:
     return {**new, **old}
 
 
+def latest(old: dict[str, str], new: dict[str, str]) -> dict[str, str]:
+    """Keep the last value of each key."""
+    return {**old, **new}
+
+
 class Message(TypedDict):
     """One contribution. A plain dict: checkpoints hold no classes."""
 
     node: str
     role: str
-    """The kind of the node."""
+    """The kind of the node; `absent` when it failed, and the content says why."""
     content: str
     iteration: int
+    choice: NotRequired[str]
+    """What was chosen, of a closed question."""
+    model: NotRequired[str]
+    """The full name of the model that gave an answer, so that it can be kept from others."""
+    order: NotRequired[list[str]]
+    """Whom the letters A, B … in it stand for."""
+
+
+class Score(TypedDict):
+    """What a critic gave."""
+
+    node: str
+    iteration: int
+    score: float
 
 
 class State(TypedDict):
-    """protocol.md §5; the last two are ours.
+    """protocol.md §5; what follows `active_node` is ours.
 
     Parallel nodes may all write: `current_draft` is then the last one's, and `messages` has
     every one of them, which is where the node they join in finds them.
@@ -51,6 +70,9 @@ class State(TypedDict):
     """The newest iteration that a critic has judged; a draft belongs to the one after."""
     first_judged: Annotated[dict[str, int], earliest]
     """The iteration at which each critic judged for the first time: where its limit begins."""
+    decisions: Annotated[dict[str, str], latest]
+    """What each node that decides has decided last; the run goes on by these."""
+    scores: Annotated[list[Score], operator.add]
 
 
 def initial_state(run_id: str, topic: str) -> State:
@@ -67,4 +89,6 @@ def initial_state(run_id: str, topic: str) -> State:
         active_node="",
         rounds_reviewed=0,
         first_judged={},
+        decisions={},
+        scores=[],
     )

@@ -2,32 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
 from runtime import llm
+from runtime.nodes import forms
 
 if TYPE_CHECKING:
     from runtime.nodes.state import State
 
 
+_ANSWERER = r"^(?:owner|(?:user|group):[^\r\n]{1,150})$"
+_CONFIG = ConfigDict(
+    alias_generator=to_camel,
+    validate_by_alias=True,
+    extra="forbid",
+    strict=True,
+    frozen=True,
+)
+
+
+class GateSettings(BaseModel):
+    """What a blueprint may set on a gate."""
+
+    model_config = _CONFIG
+
+    ask: str = Field(default="", max_length=2_000)
+    answerers: list[Annotated[str, Field(pattern=_ANSWERER)]] = Field(
+        default=["owner"], min_length=1
+    )
+    """Who may answer: `owner` (whose run it is), `user:NAME` or `group:NAME`."""
+    deadline: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Seconds from when it opens."""
+    on_deadline: Literal["stay", "approve", "reject"] = "stay"
+    actions: list[Literal["approve", "modify", "reject"]] = Field(
+        default=["approve", "modify", "reject"], min_length=1
+    )
+
+
 class Settings(BaseModel):
     """What a blueprint may set on any node."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        validate_by_alias=True,
-        extra="forbid",
-        strict=True,
-        frozen=True,
-    )
+    model_config = _CONFIG
 
     temperature: float | None = Field(default=None, ge=0, le=2)
     max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    retries: int | None = Field(default=None, ge=0, le=10)
+    """Of a call that failed for a passing reason; None for the operator's number."""
+    time_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Seconds for the whole node, its retries included."""
+    fallback_model: str = Field(default="", max_length=200)
+    """Asked when the node's own model has failed for good."""
+    gate_before: GateSettings | None = None
+    gate_after: GateSettings | None = None
+
+
+class TextSettings(Settings):
+    """What a blueprint may set on a node whose result is a text."""
+
+    output_schema: dict[str, Any] | None = None
+    """A JSON Schema of an object: the text is then JSON that is valid for it."""
+
+    @field_validator("output_schema")
+    @classmethod
+    def _can_be_asked_for(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None:
+            forms.check(value)
+        return value
 
 
 class CriticSettings(Settings):
@@ -37,13 +82,21 @@ class CriticSettings(Settings):
     max_iterations: int = Field(default=5, ge=1, le=50)
     at_limit: Literal["continue", "end"] = "continue"
     """At the limit: go on by the approve edges, or end here."""
+    min_gain: float | None = Field(default=None, ge=0, le=10)
+    """Score; when it rises by less twice in a row, that is a limit too."""
+    min_change: float | None = Field(default=None, ge=0, le=1)
+    """Share of words; when a new draft differs by less, that is a limit too."""
 
 
-SETTINGS: Mapping[str, type[Settings]] = {
-    "draft": Settings,
-    "critic": CriticSettings,
-    "writer": Settings,
-}
+@dataclass(frozen=True)
+class Upstream:
+    """A node from which another can be reached."""
+
+    id: str
+    kind: str
+    label: str
+    model: str
+    """As the blueprint states it; empty for the run's."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +112,10 @@ class Node:
     settings: Settings = field(default_factory=Settings)
     joins: tuple[str, ...] = ()
     """The parallel nodes that it waits for, if it is where branches join."""
+    choices: tuple[str, ...] = ()
+    """The conditions of its edges."""
+    upstream: tuple[Upstream, ...] = ()
+    """Every node from which this one can be reached."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +127,10 @@ class Step:
     model: str
     say: Callable[[str], None]
     """Is called with each piece of readable text as it arrives."""
+    limit: int | None = None
+    """The run's own limit of iterations."""
+    call: Callable[..., Awaitable[llm.Reply]] = llm.call
+    """How a node asks a model: like `llm.call`, within the limits of the run."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +144,3 @@ class Result:
     usage: llm.Usage
     model: str
     scripted: bool
-
-
-def iteration(node: Node, state: State) -> int:
-    """The iteration that a node works in: a draft begins one, the others belong to it."""
-    if node.kind == "draft":
-        return state["rounds_reviewed"] + 1
-    return state["iteration_count"]

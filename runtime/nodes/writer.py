@@ -1,7 +1,8 @@
 """A writer node: polishes the draft that was agreed on."""
 
 from runtime.nodes import draft
-from runtime.nodes.step import Result, Step
+from runtime.nodes.kind import Kind
+from runtime.nodes.step import Result, Step, TextSettings
 
 _FIRST = "Write a finished text on the topic. Answer with the text alone."
 _POLISH = (
@@ -13,3 +14,11 @@ _POLISH = (
 async def writer(step: Step) -> Result:
     """Give the current draft its final form. It begins no new iteration."""
     return await draft.written(step, _POLISH if step.state["current_draft"] else _FIRST)
+
+
+KIND = Kind(
+    "writer",
+    writer,
+    settings=TextSettings,
+    prompt="You give a finished draft its final form.",
+)

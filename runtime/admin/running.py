@@ -1,28 +1,17 @@
-"""Runs for inspection in the Django admin. Events, checkpoints and versions are read-only."""
+"""Runs for inspection in the Django admin, and what they run."""
 
 import json
-from typing import Any
+from typing import cast
 
 from django.contrib import admin
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from runtime import errors, models, runs
-
-
-class ReadOnly:
-    """Nobody adds, changes or deletes these by hand."""
-
-    def has_add_permission(self, *args: Any) -> bool:
-        return False
-
-    def has_change_permission(self, *args: Any) -> bool:
-        return False
-
-    def has_delete_permission(self, *args: Any) -> bool:
-        return False
+from runtime.admin.readonly import ReadOnly
 
 
 class EventInline(ReadOnly, admin.TabularInline):
@@ -60,7 +49,7 @@ class RunAdmin(ReadOnly, admin.ModelAdmin):
     list_select_related = ("blueprint_version__blueprint", "owner")
     search_fields = ("=id", "input_topic")
     date_hierarchy = "created_at"
-    actions = ("cancel",)
+    actions = ("cancel", "retry", "run_again")
     # The result first, with what a reader must know to trust it; then what led to it.
     fieldsets = (
         (
@@ -100,6 +89,24 @@ class RunAdmin(ReadOnly, admin.ModelAdmin):
                 runs.cancel(run.pk, by=request.user.get_username())
             except errors.RunFinished as refusal:
                 self.message_user(request, f"{run.input_topic[:40]}: {refusal}", "WARNING")
+
+    @admin.action(description="Retry the selected runs that failed", permissions=["view"])
+    def retry(self, request: HttpRequest, selected: QuerySet[models.Run]) -> None:
+        for run in selected:
+            try:
+                runs.retry(run.pk, by=request.user.get_username())
+            except errors.Refusal as refusal:
+                self.message_user(request, f"{run.input_topic[:40]}: {refusal}", "WARNING")
+
+    @admin.action(description="Run the selected ones again", permissions=["view"])
+    def run_again(self, request: HttpRequest, selected: QuerySet[models.Run]) -> None:
+        for run in selected:
+            try:
+                again = runs.fork(run, owner=cast(AbstractBaseUser, request.user), after=0)
+            except errors.Refusal as refusal:
+                self.message_user(request, f"{run.input_topic[:40]}: {refusal}", "WARNING")
+            else:
+                self.message_user(request, f"{run.input_topic[:40]}: runs again as {again.pk}.")
 
 
 @admin.register(models.BlueprintVersion)

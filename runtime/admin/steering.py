@@ -1,0 +1,146 @@
+"""Gates, and what may be spent, in the Django admin."""
+
+from typing import Any, ClassVar, cast
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+
+from runtime import errors, gates, models
+from runtime.admin.readonly import ReadOnly
+
+
+class AnswerForm(forms.ModelForm):
+    """An open gate's answer. Nothing is saved by it: `gates.answer` takes it, or refuses."""
+
+    action = forms.ChoiceField(widget=forms.RadioSelect)
+    current_draft = forms.CharField(
+        required=False, strip=False, widget=forms.Textarea, help_text="with modify"
+    )
+    feedback = forms.CharField(required=False, widget=forms.Textarea, help_text="with modify")
+    comment = forms.CharField(required=False, widget=forms.Textarea, help_text="with reject")
+    next_node = forms.ChoiceField(
+        required=False, help_text="with modify or reject; a rejection to no node ends the run"
+    )
+
+    class Meta:
+        model = models.Gate
+        fields: ClassVar[list[str]] = []
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        gate = self.instance
+        self.by = ""
+        self._choices("action").choices = [(name, name) for name in gate.actions]
+        self._choices("next_node").choices = [("", ""), *((n, n) for n in gate.targets)]
+        self.fields["current_draft"].initial = gate.proposal.get("current_draft")
+
+    def _choices(self, name: str) -> forms.ChoiceField:
+        return cast(forms.ChoiceField, self.fields[name])
+
+    def clean(self) -> dict[str, Any] | None:
+        said = dict(self.cleaned_data)
+        action = said.pop("action", None)
+        if not self.errors and action:
+            says = {name: said[name] for name in _SAID[action] if said.get(name)}
+            if says.get("current_draft") == self.instance.proposal.get("current_draft"):
+                del says["current_draft"]
+            try:
+                gates.answer(self.instance.pk, action=action, by=self.by, says=says)
+            except errors.Refusal as refusal:
+                self.add_error(None, str(refusal))
+        return self.cleaned_data
+
+    def save(self, commit: bool = True) -> Any:
+        return self.instance  # it is answered already
+
+    def save_m2m(self) -> None:
+        pass
+
+
+_SAID = {
+    "approve": (),
+    "modify": ("current_draft", "feedback", "next_node"),
+    "reject": ("comment", "next_node"),
+}
+
+
+@admin.register(models.Gate)
+class GateAdmin(admin.ModelAdmin):
+    """Gates: those that are open can be answered here."""
+
+    form = AnswerForm
+    list_display = ("node", "place", "topic", "why", "opened_at", "deadline", "action",
+                    "answered_by")  # fmt: skip
+    list_filter = (("answered_at", admin.EmptyFieldListFilter), "place", "action")
+    list_select_related = ("run",)
+    ordering = ("answered_at", "opened_at")
+    readonly_fields = (
+        *("run", "node", "place", "ask", "why", "answerers", "opened_at", "deadline"),
+        *("on_deadline", "action_taken", "answer", "answered_by", "answered_at"),
+    )
+
+    def has_add_permission(self, *args: Any) -> bool:
+        return False
+
+    def has_delete_permission(self, *args: Any) -> bool:
+        return False
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: models.Gate | None = None
+    ) -> bool:
+        is_open = obj is None or (obj.answered_at is None and not obj.run.has_ended)
+        return is_open and super().has_change_permission(request, obj)
+
+    def get_fieldsets(self, request: HttpRequest, obj: models.Gate | None = None) -> Any:
+        asked = ("run", "node", "place", "ask", "why", "answerers", "opened_at", "deadline",
+                 "on_deadline")  # fmt: skip
+        if self.has_change_permission(request, obj):
+            to_say = ("action", "current_draft", "feedback", "comment", "next_node")
+            return ((None, {"fields": asked}), ("Answer", {"fields": to_say}))
+        said = ("action_taken", "answer", "answered_by", "answered_at")
+        return ((None, {"fields": asked}), ("Answered", {"fields": said}))
+
+    def get_form(self, request: HttpRequest, *args: Any, **more: Any) -> Any:
+        class Form(AnswerForm):
+            def __init__(self, *args: Any, **more: Any) -> None:
+                super().__init__(*args, **more)
+                self.by = request.user.get_username()
+
+        return Form
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        pass  # the form has answered it
+
+    @admin.display(description="topic")
+    def topic(self, gate: models.Gate) -> str:
+        return gate.run.input_topic[:80]
+
+    @admin.display(description="why")
+    def why(self, gate: models.Gate) -> str:
+        return str(gate.proposal.get("why", ""))
+
+    @admin.display(description="action")
+    def action_taken(self, gate: models.Gate) -> str:
+        return gate.action
+
+
+@admin.register(models.Allowance)
+class AllowanceAdmin(admin.ModelAdmin):
+    list_display = ("__str__", "concurrent_runs", "daily_tokens", "monthly_tokens",
+                    "daily_cost", "monthly_cost")  # fmt: skip
+    list_select_related = ("user", "group")
+
+
+@admin.register(models.Account)
+class AccountAdmin(ReadOnly, admin.ModelAdmin):
+    """What was spent, and what calls under way may spend."""
+
+    list_display = ("whose", "period", "calls", "tokens_spent", "tokens_reserved", "cost_spent",
+                    "cost_reserved")  # fmt: skip
+    list_select_related = ("run", "user", "group")
+    ordering = ("-period", "-pk")
+
+    @admin.display(description="account of")
+    def whose(self, account: models.Account) -> str:
+        return str(account.run or account.user or account.group)

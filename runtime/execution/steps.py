@@ -1,0 +1,191 @@
+"""One execution of one node: its tries, its fallback model, its time limit, its events."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from runtime import blueprints, errors, events, llm, nodes, runs, writer
+from runtime.execution.pen import Pen
+
+if TYPE_CHECKING:
+    from runtime.execution.attempt import Attempt
+
+
+class NodeRun:
+    """Runs one node for an attempt, and tells what became of it."""
+
+    def __init__(
+        self, attempt: "Attempt", node: nodes.Node, state: nodes.State, task: str
+    ) -> None:
+        self.attempt, self.node, self.state, self.task = attempt, node, state, task
+        self.kind = nodes.KINDS[node.kind]
+        self.model = llm.resolve(node.model) if node.model else attempt.run.model
+        self.begun = time.monotonic()
+        self.tries = 0
+        self.calls = 0
+
+    async def perform(self) -> Mapping[str, Any]:
+        """What changes in the state.
+
+        Raises errors.Fault when it cannot succeed, errors.LimitReached when a limit leaves no
+        room for its next call.
+        """
+        # So that a run that may not go on does not begin the node.
+        self.attempt.meter.check_time()
+        await self._log("node.started", self.attempt.run.attempt, model=self.model)
+        try:
+            result = await self._in_time()
+        except errors.LimitReached as limit:
+            await self._log(
+                "node.stopped",
+                self.attempt.run.attempt,
+                void=True,
+                limit=limit.name,
+                calls=self.calls,
+            )
+            raise
+        except errors.Fault as fault:
+            if self.node.id not in blueprints.dispensable(self.attempt.document):
+                self.attempt.failed_in = self.node.id
+                raise
+            return self._absent(fault)
+        return self._completed(result)
+
+    async def _in_time(self) -> nodes.Result:
+        limit = self.node.settings.time_limit
+        try:
+            async with asyncio.timeout(limit) as timer:
+                return await self._persist()
+        except TimeoutError as late:
+            if not timer.expired():
+                raise
+            sentence = f"{self.node.label or self.node.id} took longer than {limit:g} s."
+            raise errors.Fault("node_timeout", sentence) from late
+
+    async def _persist(self) -> nodes.Result:
+        """Try until it succeeds, or fails for good; then the same with the fallback model."""
+        fallback = self.node.settings.fallback_model
+        try:
+            return await self._try_again_and_again(self.model, is_last=not fallback)
+        except errors.Fault:
+            if not fallback:
+                raise
+        return await self._try_again_and_again(llm.resolve(fallback), is_last=True)
+
+    async def _try_again_and_again(self, model: str, *, is_last: bool) -> nodes.Result:
+        waits = _waits(self.node.settings.retries)
+        while True:
+            self.tries += 1
+            try:
+                return await self._try(model)
+            except errors.Fault as fault:
+                passes = isinstance(fault, errors.ModelFault) and fault.transient
+                wait = next(waits, None) if passes else None
+                if wait is not None or not is_last:
+                    await self._log_retry(fault)
+                if wait is None:
+                    raise
+            await asyncio.sleep(wait)
+
+    async def _try(self, model: str) -> nodes.Result:
+        pen = Pen(partial(self._log_token, self.tries))
+        limit = self.attempt.run.limits.get("iterations")
+        step = nodes.Step(self.node, self.state, model, pen.write, limit, self._call)
+        try:
+            return await self.kind.run(step)
+        except errors.Refusal as refusal:
+            raise errors.Fault(refusal.code, str(refusal)) from refusal
+        finally:
+            pen.drop()
+
+    async def _call(self, *args: Any, **more: Any) -> llm.Reply:
+        reply = await self.attempt.meter.call(*args, **more)
+        self.calls += 1
+        return reply
+
+    # --- what is told ---
+
+    @property
+    def _about(self) -> dict[str, Any]:
+        return {
+            "node": self.node.id,
+            "kind": self.node.kind,
+            "iteration": nodes.iteration(self.node, self.state),
+            "task": self.task,
+        }
+
+    def _completed(self, result: nodes.Result) -> Mapping[str, Any]:
+        updates = {**result.updates, "active_node": self.node.id}
+        self._finish(
+            "node.completed",
+            updates,
+            output=result.output,
+            score=result.output.get("score"),
+            usage=result.usage.as_json(),
+            model=result.model,
+            scripted=result.scripted,
+        )
+        return updates
+
+    def _absent(self, fault: errors.Fault) -> Mapping[str, Any]:
+        """The council goes on without a member, if it is still large enough."""
+        updates = dict(nodes.absence(self.node, fault, self.state))
+        self._finish("node.failed", updates, code=fault.code, message=fault.message)
+        return updates
+
+    def _finish(self, kind: str, updates: Mapping[str, Any], **data: Any) -> None:
+        data["duration_ms"] = round((time.monotonic() - self.begun) * 1000)
+        # A task completes once; it may fail, be rewound by a retry, and complete then.
+        key = (
+            f"completed/{self.task}"
+            if kind == "node.completed"
+            else f"failed/{self.task}/{self.attempt.run.attempt}"
+        )
+        self.attempt.finish(
+            self.task,
+            writer.Change(
+                self.attempt.fence,
+                [events.NewEvent(kind, key, {**self._about, **data})],
+                finished_task=self.task,
+                row=runs.projection(updates),
+            ),
+        )
+
+    async def _log(self, kind: str, number: int, *, void: bool = False, **data: Any) -> None:
+        """`void`: what the node has said so far is dropped."""
+        key = f"{kind.removeprefix('node.')}/{self.task}/{number}"
+        new = [events.NewEvent(kind, key, {**self._about, **data})]
+        over = self.task if void else ""
+        await self.attempt.writer.write(
+            writer.Change(self.attempt.fence, new, finished_task=over)
+        )
+
+    def _log_token(self, tries: int, number: int, text: str) -> None:
+        key = f"token/{self.task}/{self.attempt.run.attempt}/{tries}/{number}"
+        data = {"node": self.node.id, "task": self.task, "text": text}
+        new = [events.NewEvent("node.token", key, data)]
+        self.attempt.writer.write(writer.Change(self.attempt.fence, new))
+
+    async def _log_retry(self, fault: errors.Fault) -> None:
+        key = f"retried/{self.task}/{self.attempt.run.attempt}/{self.tries}"
+        data = {
+            "node": self.node.id,
+            "task": self.task,
+            "code": fault.code,
+            "message": fault.message,
+            "next_try": self.tries + 1,
+        }
+        new = [events.NewEvent("node.retried", key, data)]
+        await self.attempt.writer.write(
+            writer.Change(self.attempt.fence, new, finished_task=self.task)
+        )
+
+
+def _waits(retries: int | None) -> Iterator[float]:
+    """The waits before each further try, in seconds; each doubles the one before."""
+    more = settings.MODEL_MAX_TRIES - 1 if retries is None else retries
+    return (settings.MODEL_RETRY_SECONDS * 2**number for number in range(more))

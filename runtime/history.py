@@ -1,0 +1,139 @@
+"""What a run has done so far, as another run, or a retry of it, builds on it.
+
+A step's writes and its event commit together, so the log says which of the stored writes
+belong to the time before any event.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, get_type_hints
+
+from runtime import blueprints, checkpoints, errors, models, nodes
+
+_SAVER = checkpoints.Saver()
+_STEPS = ("node.completed", "node.failed")
+
+
+def step(run: models.Run, seq: int | None) -> models.Event:
+    """The finished step that the event `seq` tells of; None: the last one.
+
+    Raises errors.StepNotFound.
+    """
+    found = run.events.filter(kind="node.completed").order_by("-seq")
+    event = found.first() if seq is None else found.filter(seq=seq).first()
+    if event is None:
+        raise errors.StepNotFound(seq=seq)
+    return event
+
+
+def copy(parent: models.Run, until: models.Event, child: models.Run) -> None:
+    """Let the child go on where the parent was right after a step, in the same graph.
+
+    What others of the same step of the graph wrote later is left out: they run anew.
+    """
+    writes = _writes(parent, until)
+    checkpoint = _checkpoint(parent, writes[0].checkpoint_id)
+    state = _load(checkpoint)
+    state["channel_values"] = {**state["channel_values"], "run_id": str(child.pk)}
+    checkpoint.pk = None
+    checkpoint.thread_id, checkpoint.parent_id = str(child.pk), ""
+    checkpoint.encoding, checkpoint.state = _SAVER.serde.dumps_typed(state)
+    checkpoint.save()
+    for write in writes:
+        write.pk = None
+        write.thread_id = str(child.pk)
+    models.CheckpointWrite.objects.bulk_create(writes)
+
+
+def transplant(
+    parent: models.Run, until: models.Event, child: models.Run, graph: blueprints.Compiled
+) -> None:
+    """Let the child go on after a step of the parent, in another graph.
+
+    Raises errors.ForkNotPossible when other branches were under way, or the other blueprint
+    has no such node.
+    """
+    node = until.data["node"]
+    if node not in graph.nodes:
+        raise errors.ForkNotPossible(f"The other blueprint version has no node {node}.")
+    if not _is_alone(parent, until):
+        raise errors.ForkNotPossible(
+            "Other branches were under way at this step; choose one where they have met."
+        )
+    graph.checkpointer = _SAVER
+    values = {**state_after(parent, until), "run_id": str(child.pk)}
+    graph.update_state({"configurable": {"thread_id": str(child.pk)}}, values, as_node=node)
+
+
+def state_after(run: models.Run, until: models.Event) -> dict[str, Any]:
+    """The working state with what was finished right after a step."""
+    writes = _writes(run, until)
+    state = dict(_load(_checkpoint(run, writes[0].checkpoint_id))["channel_values"])
+    reducers = {
+        name: hint.__metadata__[0]
+        for name, hint in get_type_hints(nodes.State, include_extras=True).items()
+    }
+    for write in writes:
+        if (reduce := reducers.get(write.channel)) is not None:
+            value = _SAVER.serde.loads_typed((write.encoding, bytes(write.value)))
+            old = state.get(write.channel, value)
+            state[write.channel] = reduce(old, value) if write.channel in state else value
+    return {name: value for name, value in state.items() if name in reducers}
+
+
+def rewind(run: models.Run) -> None:
+    """Forget that members failed in the newest step in which any did, and all after it."""
+    failed = run.events.filter(kind="node.failed").order_by("-seq")
+    tasks = list(failed.values_list("data__task", flat=True))
+    of_thread = models.CheckpointWrite.objects.filter(thread_id=str(run.pk))
+    newest = of_thread.filter(task_id__in=tasks).order_by("-checkpoint_id").first()
+    if newest is None:
+        return
+    at = newest.checkpoint_id
+    of_thread.filter(task_id__in=tasks, checkpoint_id=at).delete()
+    of_thread.filter(checkpoint_id__gt=at).delete()
+    models.Checkpoint.objects.filter(thread_id=str(run.pk), checkpoint_id__gt=at).delete()
+
+
+def _writes(run: models.Run, until: models.Event) -> list[models.CheckpointWrite]:
+    """What the tasks of the step had written when the event was told, in LangGraph's order."""
+    of_thread = models.CheckpointWrite.objects.filter(thread_id=str(run.pk), idx__gte=0)
+    own = of_thread.filter(task_id=until.data["task"]).order_by("-checkpoint_id").first()
+    if own is None:
+        raise errors.StepNotFound(seq=until.seq)
+    finished = run.events.filter(kind__in=_STEPS, seq__lte=until.seq)
+    tasks = set(finished.values_list("data__task", flat=True))
+    of_step = of_thread.filter(checkpoint_id=own.checkpoint_id, task_id__in=tasks)
+    return list(of_step.order_by("task_path", "task_id", "idx"))
+
+
+def _is_alone(run: models.Run, until: models.Event) -> bool:
+    """Whether no other branch was under way: none in the same step, none waiting to be met."""
+    writes = _writes(run, until)
+    at = models.CheckpointWrite.objects.filter(
+        thread_id=str(run.pk), checkpoint_id=writes[0].checkpoint_id
+    )
+    others = at.exclude(task_id=until.data["task"]).exclude(task_id=_NULL_TASK)
+    values: Mapping[str, Any] = _load(_checkpoint(run, writes[0].checkpoint_id))[
+        "channel_values"
+    ]
+    met = _waiting(values)
+    return not others.exists() and not met
+
+
+# LangGraph's own writes, of no node.
+_NULL_TASK = "00000000-0000-0000-0000-000000000000"
+
+
+def _waiting(values: Mapping[str, Any]) -> Iterable[str]:
+    return [name for name, seen in values.items() if name.startswith("join:") and seen]
+
+
+def _checkpoint(run: models.Run, checkpoint_id: str) -> models.Checkpoint:
+    return models.Checkpoint.objects.get(
+        thread_id=str(run.pk), ns="", checkpoint_id=checkpoint_id
+    )
+
+
+def _load(row: models.Checkpoint) -> dict[str, Any]:
+    state: dict[str, Any] = _SAVER.serde.loads_typed((row.encoding, bytes(row.state)))
+    return state

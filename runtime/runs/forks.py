@@ -1,0 +1,83 @@
+"""A run that goes on from a finished step of another, or begins anew as the other began."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.auth.base_user import AbstractBaseUser
+
+from runtime import blueprints, budgets, errors, history, models, nodes
+from runtime.runs import beginnings, ends, rows
+
+
+def fork(
+    parent: models.Run,
+    *,
+    owner: AbstractBaseUser | None,
+    after: int | None = None,
+    model: str | None = None,
+    version: models.BlueprintVersion | None = None,
+    overrides: Mapping[str, Mapping[str, str]] | None = None,
+    god_mode: bool | None = None,
+    limits: Mapping[str, Any] | None = None,
+    idempotency_key: str | None = None,
+) -> models.Run:
+    """Start a run that reuses what another had done up to a finished step, and goes on.
+
+    `after` is the number of the step's `node.completed` event; None: the last finished step;
+    0: nothing is reused, the same is done once more. What is not stated is as in the parent:
+    `model` for the nodes that name none, `version` of any blueprint with that node,
+    `overrides` (by node: model, systemPrompt), `god_mode`, `limits`.
+
+    Raises what `create` does, errors.StepNotFound and errors.ForkNotPossible.
+    """
+    version = version or parent.blueprint_version
+    until = None if after == 0 else history.step(parent, after)
+    is_same = version.pk == parent.blueprint_version_id
+    run = models.Run(
+        blueprint_version=version,
+        owner_id=owner.pk if owner else None,
+        input_topic=parent.input_topic,
+        model=parent.model if model is None else model,
+        god_mode=parent.god_mode if god_mode is None else god_mode,
+        limits={**parent.limits, **budgets.checked(limits or {})},
+        overrides=_merged(parent.overrides if is_same else {}, overrides or {}),
+        parent=parent,
+        parent_seq=until.seq if until else 0,
+        idempotency_key=idempotency_key,
+    )
+    if until is None:
+        return beginnings.start(run, owner)
+    for name, value in ends.projection(history.state_after(parent, until)).items():
+        setattr(run, name, value)
+    same_graph = is_same and run.god_mode == parent.god_mode
+
+    def reuse(child: models.Run) -> None:
+        if same_graph:
+            history.copy(parent, until, child)
+        else:
+            history.transplant(parent, until, child, _graph(child))
+
+    return beginnings.start(run, owner, reuse)
+
+
+def _merged(
+    old: Mapping[str, Mapping[str, str]], new: Mapping[str, Mapping[str, str]]
+) -> dict[str, dict[str, str]]:
+    return {name: {**old.get(name, {}), **new.get(name, {})} for name in {*old, *new}}
+
+
+def _graph(run: models.Run) -> blueprints.Compiled:
+    """The child's graph, to be written into, not to be run."""
+    return blueprints.compile(
+        rows.document_of(run), _not_run, _not_asked, god_mode=run.god_mode
+    )
+
+
+async def _not_run(node: nodes.Node, state: nodes.State, task: str) -> Mapping[str, Any]:
+    raise errors.RunLost
+
+
+async def _not_asked(
+    gate: blueprints.Gate, state: nodes.State, task: str
+) -> blueprints.Passage:
+    raise errors.RunLost

@@ -1,0 +1,43 @@
+"""The row of a run: lock it, save it, enqueue it."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from procrastinate.contrib.django import app
+
+from runtime import blueprints, errors, events, models
+
+TASK = "runtime.execute"
+QUEUE = "runs"
+
+
+def lock(run_id: UUID) -> models.Run:
+    """The run, locked to the end of the transaction. Raises errors.RunNotFound."""
+    rows = models.Run.objects.select_related("blueprint_version__blueprint")
+    run = rows.select_for_update(of=("self",)).filter(pk=run_id).first()
+    if run is None:
+        raise errors.RunNotFound
+    return run
+
+
+def save(run: models.Run, fields: Mapping[str, Any]) -> None:
+    for name, value in fields.items():
+        setattr(run, name, value)
+    run.save(update_fields=list(fields))
+
+
+def enqueue(run: models.Run) -> None:
+    run.job_id = app.configure_task(TASK, queue=QUEUE).defer(run_id=str(run.pk))
+    run.save(update_fields=["job_id"])
+
+
+def fence_of(run: models.Run) -> events.Fence:
+    return events.Fence(run.pk, run.attempt)
+
+
+def document_of(run: models.Run) -> blueprints.Document:
+    """The blueprint that the run executes: its version, with what a fork has changed."""
+    return blueprints.parse(
+        blueprints.overridden(run.blueprint_version.document, run.overrides)
+    )
