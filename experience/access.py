@@ -15,7 +15,7 @@ from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http.request import split_domain_port, validate_host
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -260,9 +260,22 @@ def still_valid(held: Mapping[Any, Credential]) -> set[Any]:
 
 
 def runs_of(user: Any) -> QuerySet[runtime.Run]:
-    """The runs that this user may see: their own; an administrator sees all."""
+    """The runs that this user may see: their own, and those with a gate that they are named
+    to answer; an administrator sees all."""
     runs = runtime.Run.objects.select_related("blueprint_version__blueprint")
-    return runs if user.is_superuser else runs.filter(owner_id=user.pk)
+    if user.is_superuser:
+        return runs
+    named = Q()
+    for name in _names(user):
+        named |= Q(answerers__contains=[name])
+    gates = runtime.Gate.objects.filter(named, run=OuterRef("pk"))
+    return runs.filter(Q(owner_id=user.pk) | Exists(gates))
+
+
+def _names(user: Any) -> list[str]:
+    """How a gate may name this user as one who is to answer."""
+    groups = user.groups.values_list("name", flat=True)
+    return [f"user:{user.get_username()}", *(f"group:{name}" for name in groups)]
 
 
 def find_run(user: Any, run_id: UUID) -> runtime.Run:
@@ -273,13 +286,69 @@ def find_run(user: Any, run_id: UUID) -> runtime.Run:
     return run
 
 
-def find_blueprint(user: Any, blueprint_id: UUID) -> runtime.Blueprint:
-    """A blueprint this user may run: one that ships, or their own.
+def find_own_run(user: Any, run_id: UUID) -> runtime.Run:
+    """A run this user may stop or take up again: their own; an administrator may any.
 
-    Somebody else's is not found (errors.BlueprintNotFound).
+    Raises errors.RunNotFound, errors.RunReadOnly for one they may only see.
     """
-    mine = Q(owner=None) | Q(owner_id=user.pk)
-    found = runtime.Blueprint.objects.filter(mine, pk=blueprint_id).first()
+    run = find_run(user, run_id)
+    if not user.is_superuser and run.owner_id != user.pk:
+        raise errors.RunReadOnly
+    return run
+
+
+def check_may_answer(user: Any, gate: runtime.Gate) -> None:
+    """Whether the user is one of those that the gate asks; an administrator may answer any.
+
+    Raises errors.GateNotYours.
+    """
+    names = {*_names(user), *(["owner"] if gate.run.owner_id == user.pk else [])}
+    if not user.is_superuser and names.isdisjoint(gate.answerers):
+        raise errors.GateNotYours(answerers=gate.answerers)
+
+
+def blueprints_of(user: Any) -> QuerySet[runtime.Blueprint]:
+    """The blueprints that this user may see and run: their own, those for everyone, and those
+    for a group that they share with the owner. An administrator sees all."""
+    blueprints = runtime.Blueprint.objects.select_related("owner").filter(deleted_at=None)
+    if user.is_superuser:
+        return blueprints
+    fellows = User.objects.filter(groups__in=user.groups.all())
+    return blueprints.filter(
+        Q(owner=None)
+        | Q(owner_id=user.pk)
+        | Q(visibility=runtime.Visibility.EVERYONE)
+        | Q(visibility=runtime.Visibility.GROUPS, owner__in=fellows)
+    )
+
+
+def find_blueprint(user: Any, blueprint_id: UUID) -> runtime.Blueprint:
+    """A blueprint this user may see and run.
+
+    Any other is not found (errors.BlueprintNotFound).
+    """
+    found = blueprints_of(user).filter(pk=blueprint_id).first()
     if found is None:
         raise errors.BlueprintNotFound
+    return found
+
+
+def may_change(user: Any, blueprint: runtime.Blueprint) -> bool:
+    """Whether it is the user's own; an administrator may change everybody's.
+
+    Those that ship, and others of nobody, are changed at the terminal only.
+    """
+    return blueprint.owner_id is not None and (
+        user.is_superuser or blueprint.owner_id == user.pk
+    )
+
+
+def find_own_blueprint(user: Any, blueprint_id: UUID) -> runtime.Blueprint:
+    """A blueprint this user may change.
+
+    Raises errors.BlueprintReadOnly for one they may only see, errors.BlueprintNotFound.
+    """
+    found = find_blueprint(user, blueprint_id)
+    if not may_change(user, found):
+        raise errors.BlueprintReadOnly
     return found

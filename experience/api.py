@@ -3,15 +3,14 @@
 from typing import Any
 from uuid import UUID
 
-from django.contrib.auth.models import AbstractBaseUser
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from experience import access
-from runtime import checkpoints, events, models, runs, shipped
+from experience import access, shapes, steering
+from runtime import checkpoints, events, gates, models, runs, shipped
 
 PAGE = 500
 # The council's working state, by the names of protocol.md §5.
@@ -31,31 +30,16 @@ STATE = (
 # --- shapes ----------------------------------------------------------------------------
 
 
-class ProblemFields(serializers.Serializer[Any]):
-    code = serializers.CharField()
-    message = serializers.CharField()
-    detail = serializers.JSONField()
-
-
-class Problem(serializers.Serializer[Any]):
-    """The one error envelope."""
-
-    error = ProblemFields()
-
-
 class RunRequest(serializers.Serializer[Any]):
     input_topic = serializers.CharField(min_length=1, max_length=runs.LONGEST_TOPIC)
     model = serializers.CharField(
         required=False, allow_blank=True, default="", max_length=200,
         help_text="provider:model for the nodes that name none; empty for the default",
     )  # fmt: skip
-
-    god_mode = serializers.BooleanField(required=False, default=False)
-
-    def validate_god_mode(self, wanted: bool) -> bool:
-        if wanted:
-            raise serializers.ValidationError("Gates are not there yet; leave god_mode out.")
-        return wanted
+    god_mode = serializers.BooleanField(
+        required=False, default=False, help_text="wait for a person before every node"
+    )
+    limits = steering.LimitsField(required=False)
 
 
 class RunAccepted(serializers.Serializer[Any]):
@@ -74,7 +58,12 @@ class RunState(serializers.Serializer[models.Run]):
     paused = serializers.SerializerMethodField()
     next_nodes = serializers.SerializerMethodField()
     current_draft = serializers.CharField()
+    gates = serializers.SerializerMethodField(help_text="those that are open")
     reason = serializers.CharField()
+    members = serializers.JSONField(help_text="how many of those asked had their say")
+    limits = serializers.JSONField()
+    parent = serializers.UUIDField(source="parent_id", allow_null=True)
+    parent_seq = serializers.IntegerField(allow_null=True)
     approved = serializers.BooleanField(allow_null=True)
     usage = serializers.JSONField()
     last_seq = serializers.IntegerField()
@@ -86,7 +75,10 @@ class RunState(serializers.Serializer[models.Run]):
         return run.status == models.Status.PAUSED
 
     def get_next_nodes(self, run: models.Run) -> list[str]:
-        return []  # a run waits at gates only, and gates are not there yet
+        return _next_nodes(gates.open_of(run))
+
+    def get_gates(self, run: models.Run) -> list[dict[str, Any]]:
+        return [gates.as_json(gate) for gate in gates.open_of(run)]
 
 
 class RunSummary(serializers.Serializer[Any]):
@@ -103,7 +95,7 @@ class RunSummary(serializers.Serializer[Any]):
     completed_at = serializers.DateTimeField(source="ended_at", allow_null=True)
 
     def get_execution_mode(self, run: models.Run) -> str:
-        return "auto"
+        return "god" if run.god_mode else "auto"
 
     def get_error(self, run: models.Run) -> str | None:
         return run.error_message or None
@@ -138,17 +130,12 @@ class AfterQuery(serializers.Serializer[Any]):
 
 # --- running ---------------------------------------------------------------------------
 
-_IDEMPOTENCY = OpenApiParameter(
-    "Idempotency-Key", str, OpenApiParameter.HEADER, description="sent twice, run once"
-)
-_ERRORS = {400: Problem, 401: Problem, 403: Problem, 404: Problem, 409: Problem}
-
 
 @extend_schema(
     operation_id="councils_run_default",
     request=RunRequest,
-    responses={202: RunAccepted, **_ERRORS},
-    parameters=[_IDEMPOTENCY],
+    responses={202: RunAccepted, **shapes.ERRORS},
+    parameters=[steering.IDEMPOTENCY],
 )
 @api_view(["POST"])
 def run_default(request: Request) -> Response:
@@ -159,8 +146,8 @@ def run_default(request: Request) -> Response:
 @extend_schema(
     operation_id="councils_run_blueprint",
     request=RunRequest,
-    responses={202: RunAccepted, **_ERRORS},
-    parameters=[_IDEMPOTENCY],
+    responses={202: RunAccepted, **shapes.ERRORS},
+    parameters=[steering.IDEMPOTENCY],
 )
 @api_view(["POST"])
 def run_blueprint(request: Request, blueprint_id: UUID) -> Response:
@@ -174,30 +161,27 @@ def _run(request: Request, blueprint: models.Blueprint) -> Response:
     run = runs.create(
         topic=asked.validated_data["input_topic"],
         version=blueprint.newest,
-        owner=_user(request),
+        owner=shapes.user(request),
         model=asked.validated_data["model"],
+        god_mode=asked.validated_data["god_mode"],
+        limits=asked.validated_data.get("limits"),
         idempotency_key=request.headers.get("Idempotency-Key"),
     )
     message = "The council has been convened."
     return Response({"run_id": run.pk, "status": run.status, "message": message}, status=202)
 
 
-def _user(request: Request) -> AbstractBaseUser:
-    assert isinstance(request.user, AbstractBaseUser)  # the permission class has seen to it
-    return request.user
-
-
 # --- looking ---------------------------------------------------------------------------
 
 
-@extend_schema(responses={200: RunState, **_ERRORS})
+@extend_schema(responses={200: RunState, **shapes.ERRORS})
 @api_view(["GET"])
 def run_status(request: Request, run_id: UUID) -> Response:
     """Where a run stands."""
     return Response(RunState(access.find_run(request.user, run_id)).data)
 
 
-@extend_schema(responses={200: dict[str, Any], **_ERRORS})
+@extend_schema(responses={200: dict[str, Any], **shapes.ERRORS})
 @api_view(["GET"])
 def run_state(request: Request, run_id: UUID) -> Response:
     """The council's working state after the last finished step."""
@@ -207,13 +191,19 @@ def run_state(request: Request, run_id: UUID) -> Response:
         {
             "run_id": str(run.pk),
             "paused": run.status == models.Status.PAUSED,
-            "next_nodes": [],
+            "next_nodes": _next_nodes(gates.open_of(run)),
             "current_state": {name: state[name] for name in STATE if name in state},
         }
     )
 
 
-@extend_schema(parameters=[AfterQuery], responses={200: EventPage, **_ERRORS})
+def _next_nodes(found: list[models.Gate]) -> list[str]:
+    """What follows the gates that a run waits at."""
+    names = (name for gate in found for name in gate.proposal.get("next_nodes", ()))
+    return list(dict.fromkeys(names))
+
+
+@extend_schema(parameters=[AfterQuery], responses={200: EventPage, **shapes.ERRORS})
 @api_view(["GET"])
 def run_events(request: Request, run_id: UUID) -> Response:
     """The run's log, in pages: what comes after `after`."""
@@ -234,7 +224,7 @@ def run_events(request: Request, run_id: UUID) -> Response:
 @extend_schema(
     operation_id="runs_list",
     parameters=[PageQuery],
-    responses={200: RunSummary(many=True), **_ERRORS},
+    responses={200: RunSummary(many=True), **shapes.ERRORS},
 )
 @api_view(["GET"])
 def run_list(request: Request) -> Response:
@@ -246,7 +236,7 @@ def run_list(request: Request) -> Response:
     return Response(RunSummary(found, many=True).data)
 
 
-@extend_schema(operation_id="runs_detail", responses={200: RunSummary, **_ERRORS})
+@extend_schema(operation_id="runs_detail", responses={200: RunSummary, **shapes.ERRORS})
 @api_view(["GET"])
 def run_detail(request: Request, run_id: UUID) -> Response:
     """One run of the history."""
@@ -256,18 +246,18 @@ def run_detail(request: Request, run_id: UUID) -> Response:
 # --- steering --------------------------------------------------------------------------
 
 
-@extend_schema(request=None, responses={200: RunState, **_ERRORS})
+@extend_schema(request=None, responses={200: RunState, **shapes.ERRORS})
 @api_view(["POST"])
 def run_cancel(request: Request, run_id: UUID) -> Response:
     """Stop a run. Its model call in flight is broken off; what was written stays."""
-    run = access.find_run(request.user, run_id)
-    runs.cancel(run.pk, by=_user(request).get_username())
+    run = access.find_own_run(request.user, run_id)
+    runs.cancel(run.pk, by=shapes.user(request).get_username())
     return Response(RunState(access.find_run(request.user, run_id)).data)
 
 
-@extend_schema(request=None, responses={201: TicketShape, 401: Problem})
+@extend_schema(request=None, responses={201: TicketShape, 401: shapes.Problem})
 @api_view(["POST"])
 def create_ticket(request: Request) -> Response:
     """A ticket for opening one socket, good once and for 30 s."""
-    ticket, expires_at = access.issue_ticket(_user(request))
+    ticket, expires_at = access.issue_ticket(shapes.user(request))
     return Response({"ticket": ticket, "expires_at": expires_at}, status=201)

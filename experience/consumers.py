@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
 from uuid import UUID
@@ -16,10 +17,11 @@ from channels.consumer import AsyncConsumer
 from channels.db import database_sync_to_async as in_thread
 from channels.exceptions import StopConsumer
 from django.db import InterfaceError, OperationalError
+from django.utils import timezone
 from pydantic import ValidationError
 
 from experience import access, feed, protocol
-from runtime import errors, events, models
+from runtime import errors, events, gates, models
 
 logger = logging.getLogger(__name__)
 
@@ -165,18 +167,23 @@ class CouncilConsumer(AsyncConsumer):
 
     async def _pump_frames(self, run: models.Run, after: int) -> None:
         await self._send(connected(run, after).model_dump_json())
+        for gate in await in_thread(_told_already)(run, after):
+            await self._send(protocol.paused(run.pk, gates.as_json(gate)).model_dump_json())
         async with feed.hub().watch(run.pk) as followed:
             if after >= followed.head and await in_thread(_is_over)(run.pk, after):
                 await self._close(protocol.ENDED)  # it has had the end already
                 return
             while True:
                 for entry in await followed.after(after):
+                    after = entry.event.seq
+                    ends = entry.event.kind in events.ENDS
+                    if ends and after < followed.head:
+                        continue  # it failed and was retried, as the next frame says
                     await self._window.room()
                     for frame in entry.frames(protocol.council_frames):
                         await self._send(frame)
                         self._window.sent(entry.event.seq, len(frame))
-                    after = entry.event.seq
-                    if entry.event.kind in events.ENDS:
+                    if ends:
                         await self._close(protocol.ENDED)
                         return
 
@@ -204,13 +211,39 @@ class CouncilConsumer(AsyncConsumer):
             where = ".".join(str(part) for part in first["loc"]) or "frame"
             await self._complain(f"{where}: {first['msg']}", "malformed")
             return
-        if isinstance(said, protocol.Ack):
-            self._window.acknowledge(said.seq)
-        else:
-            await self._send('{"event":"pong"}')
+        match said:
+            case protocol.Ack():
+                self._window.acknowledge(said.seq)
+            case protocol.Ping():
+                await self._send('{"event":"pong"}')
+            case protocol.Answer():
+                await self._answer(said)
 
-    async def _complain(self, sentence: str, code: str) -> None:
-        frame = protocol.Error(run_id=self.run_id, message=sentence, code=code)
+    async def _answer(self, said: protocol.Answer) -> None:
+        """Answer a gate. That it was taken, the log says to everybody."""
+        if self._pump is None:
+            return  # not signed in, and about to be told so
+        arrived = timezone.now()
+        try:
+            await in_thread(self._answer_gate)(said, arrived)
+        except errors.Refusal as refusal:
+            await self._complain(str(refusal), refusal.code, dict(refusal.detail))
+        except (OperationalError, InterfaceError):
+            await self._complain("The database does not answer. Try again.", "unavailable")
+
+    def _answer_gate(self, said: protocol.Answer, arrived: datetime) -> None:
+        user = self.credential.user
+        run = access.find_run(user, self._run_uuid())
+        gate = gates.find(run, said.gate_id, seen_at=arrived)
+        access.check_may_answer(user, gate)
+        gates.answer(gate.pk, action=said.action, by=user.get_username(), says=said.says)
+
+    async def _complain(
+        self, sentence: str, code: str, detail: dict[str, Any] | None = None
+    ) -> None:
+        frame = protocol.Error(
+            run_id=self.run_id, message=sentence, code=code, detail=detail or {}
+        )
         await self._send(frame.model_dump_json())
 
     async def restart(self) -> None:
@@ -222,6 +255,13 @@ class CouncilConsumer(AsyncConsumer):
         await self._refuse(Closed(protocol.NOT_SIGNED_IN, "Signed out.", "not_signed_in"))
         if self._pump is not None:
             self._pump.cancel()
+
+
+def _told_already(run: models.Run, after: int) -> list[models.Gate]:
+    """The open gates of which the client will not hear again from the log."""
+    found = {f"gate.opened/{gate.pk}": gate for gate in gates.open_of(run)}
+    told = run.events.filter(key__in=found, seq__lte=after).order_by("seq")
+    return [found[key] for key in told.values_list("key", flat=True)]
 
 
 def _is_over(run_id: UUID, after: int) -> bool:
@@ -253,6 +293,10 @@ def connected(run: models.Run, after: int) -> protocol.Connected:
             "input_topic": run.input_topic,
             "model": run.model,
             "attempt": run.attempt,
+            "god_mode": run.god_mode,
+            "limits": run.limits,
+            "parent": str(run.parent_id) if run.parent_id else None,
+            "parent_seq": run.parent_seq,
             "last_seq": run.last_seq,
             "created_at": events.stamp(run.created_at),
         },

@@ -106,7 +106,7 @@ class Feed:
 
     def _drop_void(self, event: events.Logged) -> None:
         """Forget tokens as the log does: their text is void or replaced (rule 6)."""
-        if event.kind not in ("node.completed", "node.retried", "run.interrupted"):
+        if event.kind not in _VOIDING:
             return
         task = event.data.get("task")
         kept = [
@@ -165,6 +165,17 @@ class Feed:
     async def _read_page(self, seq: int) -> list[Entry]:
         found = await in_thread(events.since)(self.run_id, seq, limit=PAGE)
         return [Entry(event) for event in found]
+
+
+# What takes the place of tokens: of one task, or (without one) of all.
+_VOIDING = (
+    "node.completed",
+    "node.failed",
+    "node.retried",
+    "node.stopped",
+    "run.interrupted",
+    "run.retried",
+)
 
 
 def _log_failure(task: "asyncio.Task[Any]") -> None:

@@ -5,6 +5,7 @@ event's `seq`; a client comes back with `?after=` the last one it has.
 """
 
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -46,6 +47,10 @@ class RunCreated(FromLog):
     input_topic: str
     model: str
     blueprint: str
+    god_mode: bool = False
+    limits: dict[str, Any] = {}
+    parent: str | None = None
+    parent_seq: int | None = None
 
 
 class RunStarted(FromLog):
@@ -104,6 +109,65 @@ class NodeComplete(FromLog):
     scripted: bool
 
 
+class NodeFailed(FromLog):
+    """A member failed; the council goes on without it."""
+
+    event: Literal["node_failed"] = "node_failed"
+    node: str
+    iteration: int
+    kind: str
+    code: str
+    message: str
+    duration_ms: int
+
+
+class NodeStopped(FromLog):
+    """A limit left no room for the node's next call."""
+
+    event: Literal["node_stopped"] = "node_stopped"
+    node: str
+    iteration: int
+    kind: str
+    limit: str
+
+
+class RunPaused(Frame):
+    """A gate opened. Without `seq` it tells somebody who joins later what is open."""
+
+    event: Literal["run_paused"] = "run_paused"
+    seq: int | None = Field(default=None, exclude_if=lambda seq: seq is None)
+    next_nodes: list[str]
+    current_draft: str
+    critic_score: float | None
+    iteration_count: int
+    gate: dict[str, Any]
+
+
+class GateAnswered(FromLog):
+    event: Literal["gate_answered"] = "gate_answered"
+    gate: str
+    node: str
+    action: str
+    by: str
+    answer: dict[str, Any]
+
+
+class RunResumed(FromLog):
+    event: Literal["run_resumed"] = "run_resumed"
+    by: str
+
+
+class RunRetried(FromLog):
+    """A failed run goes on; `code`, `error` and `node` say what it had failed of."""
+
+    event: Literal["run_retried"] = "run_retried"
+    by: str
+    retry: int
+    code: str
+    error: str
+    node: str
+
+
 class RunComplete(FromLog):
     event: Literal["run_complete"] = "run_complete"
     final_draft: str
@@ -113,6 +177,7 @@ class RunComplete(FromLog):
     approved: bool | None
     usage: dict[str, Any]
     cost: str | None
+    members: dict[str, Any] = {}
 
 
 class RunFailed(FromLog):
@@ -133,6 +198,7 @@ class Error(BaseModel):
     run_id: str
     message: str
     code: str
+    detail: dict[str, Any] = {}
 
 
 ToClient = Annotated[
@@ -145,6 +211,12 @@ ToClient = Annotated[
     | NodeToken
     | NodeRetry
     | NodeComplete
+    | NodeFailed
+    | NodeStopped
+    | RunPaused
+    | GateAnswered
+    | RunResumed
+    | RunRetried
     | RunComplete
     | RunFailed
     | RunCancelled
@@ -164,8 +236,28 @@ class Ping(BaseModel):
     type: Literal["ping"]
 
 
-FROM_CLIENT: TypeAdapter[Ack | Ping] = TypeAdapter(
-    Annotated[Ack | Ping, Field(discriminator="type")]
+class Answer(BaseModel):
+    """Answer an open gate; who acts first acts alone. The fields are those of REST."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["answer"]
+    action: Literal["approve", "modify", "reject"]
+    gate_id: UUID | None = None
+    modified_state: dict[str, Any] | None = None
+    next_node: str | None = None
+    comment: str | None = None
+    limits: dict[str, Any] | None = None
+
+    @property
+    def says(self) -> dict[str, Any]:
+        """What is said beside the action."""
+        named = self.model_dump(include={"next_node", "comment", "limits"}, exclude_none=True)
+        return {**(self.modified_state or {}), **named}
+
+
+FROM_CLIENT: TypeAdapter[Ack | Ping | Answer] = TypeAdapter(
+    Annotated[Ack | Ping | Answer, Field(discriminator="type")]
 )
 TO_CLIENT: TypeAdapter[Any] = TypeAdapter(ToClient)
 
@@ -175,12 +267,14 @@ def council_frames(event: events.Logged) -> tuple[str, ...]:
     return tuple(frame.model_dump_json() for frame in _frames(event))
 
 
-def _frames(event: events.Logged) -> list[FromLog]:
+def _frames(event: events.Logged) -> list[Any]:
     data = event.data
     where: dict[str, Any] = {"run_id": str(event.run_id), "seq": event.seq}
     match event.kind:
         case "run.created":
-            return [RunCreated(**where, **_pick(data, "input_topic", "model", "blueprint"))]
+            names = ("input_topic", "model", "blueprint")
+            more = {name: data[name] for name in _SINCE_2 if name in data}
+            return [RunCreated(**where, **_pick(data, *names), **more)]
         case "run.started":
             return [RunStarted(**where, attempt=data["attempt"])]
         case "run.interrupted":
@@ -194,6 +288,22 @@ def _frames(event: events.Logged) -> list[FromLog]:
             return [NodeRetry(**where, **_pick(data, "node", "code", "message", "next_try"))]
         case "node.completed":
             return [NodeComplete(**where, **{k: v for k, v in data.items() if k != "task"})]
+        case "node.failed":
+            names = ("node", "iteration", "kind", "code", "message", "duration_ms")
+            return [NodeFailed(**where, **_pick(data, *names))]
+        case "node.stopped":
+            names = ("node", "iteration", "kind", "limit")
+            return [NodeStopped(**where, **_pick(data, *names))]
+        case "gate.opened":
+            return [paused(event.run_id, data, event.seq)]
+        case "gate.answered":
+            names = ("gate", "node", "action", "by", "answer")
+            return [GateAnswered(**where, **_pick(data, *names))]
+        case "run.resumed":
+            return [RunResumed(**where, by=data["by"])]
+        case "run.retried":
+            names = ("by", "retry", "code", "node")
+            return [RunRetried(**where, **_pick(data, *names), error=data["message"])]
         case "run.completed":
             return [RunComplete(**where, **data, cost=data["usage"].get("cost"))]
         case "run.failed":
@@ -201,6 +311,16 @@ def _frames(event: events.Logged) -> list[FromLog]:
         case "run.cancelled":
             return [RunCancelled(**where, **_pick(data, "reason", "by"))]
     raise ValueError(f"no frame tells of {event.kind}")
+
+
+# Logs of runs before gates and forks have none of these.
+_SINCE_2 = ("god_mode", "limits", "parent", "parent_seq")
+
+
+def paused(run_id: UUID, gate: dict[str, Any], seq: int | None = None) -> RunPaused:
+    """The frame that tells of an open gate, by what its event says of it."""
+    names = ("next_nodes", "current_draft", "critic_score", "iteration_count")
+    return RunPaused(run_id=str(run_id), seq=seq, gate=gate, **_pick(gate, *names))
 
 
 def _pick(data: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -5,10 +5,13 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, connections
 
-from runtime import models, runs, shipped, tasks
+from runtime import gates, models, runs, shipped, tasks
+from tests import councils
+from tests.zygote import Zygote
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -57,6 +60,28 @@ def new_run(default: models.BlueprintVersion, alice: User) -> Callable[..., mode
 
 
 @pytest.fixture
+def council(alice: User) -> Callable[..., models.BlueprintVersion]:
+    """Save a blueprint of alice's, in the notation of tests/councils.py."""
+
+    def make(*edges: str, limits: dict[str, Any] | None = None, **more: Any):
+        document = councils.document(*edges, **more)
+        if limits:
+            document["limits"] = limits
+        blueprint = models.Blueprint.objects.create(name="A council", owner=alice)
+        return blueprint.versions.create(number=1, document=document)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def zygote(django_db_setup: None) -> Iterator[Zygote]:
+    """Workers that die at a stated moment."""
+    made = Zygote(connection.settings_dict["NAME"])
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def drain() -> Callable[[], None]:
     """A worker that does all that is due, and returns."""
     return lambda: asyncio.run(tasks.work(wait=False))
@@ -66,6 +91,27 @@ def drain() -> Callable[[], None]:
 def adrain() -> Callable[[], Coroutine[Any, Any, None]]:
     """The same, for a test on an event loop."""
     return lambda: tasks.work(wait=False)
+
+
+async def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    """The outcomes, results and exceptions, of calls in threads of their own."""
+
+    def call(one: Callable[[], Any]) -> Any:
+        try:
+            return one()
+        finally:
+            connections.close_all()
+
+    aside = sync_to_async(call, thread_sensitive=False)
+    return await asyncio.gather(*map(aside, calls), return_exceptions=True)
+
+
+def the_gate(run: models.Run) -> models.Gate:
+    """The one gate that a run waits at."""
+    run.refresh_from_db()
+    assert run.status == "paused"
+    (gate,) = gates.open_of(run)
+    return gate
 
 
 def kinds(run: models.Run, *, tokens: bool = False) -> list[str]:

@@ -1,7 +1,8 @@
 """Blueprints written in a line, and their runs without a model, for tests.
 
 `document("d > k", "k revise> d", "k approve> w")`: what a node is, its first letter says (d a
-draft, k a critic, w a writer); nodes stand in the document in the order they are named.
+draft, k a critic, w a writer, a an answer, v a review, s a synthesis, o a vote, r a router);
+nodes stand in the document in the order they are named.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +13,18 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from runtime import blueprints, nodes
 
-KINDS = {"d": "draft", "k": "critic", "w": "writer"}
+KINDS = {
+    "d": "draft",
+    "k": "critic",
+    "w": "writer",
+    "a": "answer",
+    "v": "review",
+    "s": "synthesis",
+    "o": "vote",
+    "r": "router",
+}
 Decide = Callable[[str, int], str]
+Choose = Callable[[str, Sequence[str]], str]
 
 
 def document(*edges: str, entries: Sequence[str] = (), **settings: Any) -> dict[str, Any]:
@@ -69,29 +80,37 @@ class Told:
 
 
 async def run(
-    blueprint: Mapping[str, Any], decide: Decide = lambda critic, turn: "approve"
+    blueprint: Mapping[str, Any],
+    decide: Decide = lambda critic, turn: "approve",
+    choose: Choose = lambda router, choices: choices[0],
+    ask: blueprints.Ask | None = None,
 ) -> Told:
-    """Run a blueprint with nodes that take no time. `decide` stands for the critics' scores."""
+    """Run a blueprint with nodes that take no time.
+
+    `decide` stands for the critics' scores, `choose` for what the routers choose, `ask` for
+    whoever is asked at the gates; without it everything is approved.
+    """
     told = Told()
 
-    async def run_node(
-        node: nodes.Node, state: nodes.State, task: str, tries: int
-    ) -> dict[str, Any]:
+    async def run_node(node: nodes.Node, state: nodes.State, task: str) -> dict[str, Any]:
         told.nodes.append(node.id)
         told.joins[node.id] = node.joins
         number = nodes.iteration(node, state)
+        if node.kind == "router":
+            return {"decisions": {node.id: choose(node.id, node.choices)}}
         if node.kind != "critic":
             return {"iteration_count": number, "current_draft": node.id}
+        decision = decide(node.id, told.of(node.id))
         return {
             "rounds_reviewed": number,
             "first_judged": {node.id: number},
-            "route_decision": decide(node.id, told.of(node.id)),
+            "route_decision": decision,
+            "decisions": {node.id: decision},
         }
 
     saver = InMemorySaver()
-    graph = blueprints.compile(
-        blueprints.parse(blueprint), run_node, checkpointer=saver, max_tries=1, first_wait=0.0
-    )
+    parsed = blueprints.parse(blueprint)
+    graph = blueprints.compile(parsed, run_node, ask or approve, checkpointer=saver)
     config: Any = {"configurable": {"thread_id": "1"}, "recursion_limit": 500}
     told.state = await graph.ainvoke(nodes.initial_state("1", "a topic"), config)
     last = saver.get_tuple(config)
@@ -99,6 +118,11 @@ async def run(
     values = last.checkpoint["channel_values"]
     told.waiting = [name for name, seen in values.items() if name.startswith("join:") and seen]
     return told
+
+
+async def approve(gate: blueprints.Gate, state: nodes.State, task: str) -> blueprints.Passage:
+    """Let everything pass a gate."""
+    return blueprints.Passage({})
 
 
 def revising(times: int) -> Decide:

@@ -4,6 +4,7 @@ import pytest
 from django.urls import reverse
 
 from runtime import models
+from tests.conftest import nodes_started, the_gate
 
 
 @pytest.fixture
@@ -33,7 +34,9 @@ def test_text_of_a_model_or_a_person_is_shown_harmless(page, new_run, drain):
         assert "<script>alert(1)</script>" not in page.get(url).content.decode()
 
 
-@pytest.mark.parametrize("model", ["run", "agent", "blueprintversion"])
+@pytest.mark.parametrize(
+    "model", ["run", "agent", "blueprintversion", "gate", "allowance", "account"]
+)
 def test_every_list_opens(page, shipped_blueprints, model):
     assert page.get(reverse(f"admin:runtime_{model}_changelist")).status_code == 200
 
@@ -57,3 +60,47 @@ def test_nobody_changes_or_deletes_a_run_by_hand(page, new_run):
 
     assert page.post(reverse("admin:runtime_run_delete", args=[run.pk])).status_code == 403
     assert page.post(reverse("admin:runtime_run_change", args=[run.pk]), {}).status_code == 403
+
+
+@pytest.fixture
+def waiting(new_run, council, drain):
+    run = new_run(version=council("d > k", "k revise> d", "k approve> w", k={"gateBefore": {}}))
+    drain()
+    return run
+
+
+def _answer(page, run, **said):
+    url = reverse("admin:runtime_gate_change", args=[the_gate(run).pk])
+    return page.post(url, said, follow=True).content.decode()
+
+
+def test_a_gate_is_answered_on_its_page_once(page, waiting, drain):
+    gate = the_gate(waiting)
+    shown = page.get(reverse("admin:runtime_gate_change", args=[gate.pk])).content.decode()
+    assert gate.proposal["why"] in shown
+
+    _answer(page, waiting, action="modify", current_draft="Mine.", feedback="Shorter.")
+
+    gate.refresh_from_db()
+    assert gate.answered_by == "admin"
+    assert gate.answer == {"current_draft": "Mine.", "feedback": "Shorter."}
+    drain()
+    assert nodes_started(waiting)[:2] == ["d", "k"]
+    again = page.get(reverse("admin:runtime_gate_change", args=[gate.pk])).content.decode()
+    assert "Shorter." in again
+    assert 'name="action"' not in again
+
+
+def test_an_answer_that_cannot_be_is_refused_on_the_page(page, waiting):
+    body = _answer(page, waiting, action="modify")
+
+    assert "Say what to modify" in body
+    assert the_gate(waiting)
+
+
+def test_the_selected_runs_run_again(page, waiting):
+    url = reverse("admin:runtime_run_changelist")
+
+    page.post(url, {"action": "run_again", "_selected_action": [str(waiting.pk)]})
+
+    assert waiting.children.get().parent_seq == 0

@@ -1,6 +1,7 @@
 """REST: what each call answers, its refusals included."""
 
 import json
+import re
 from uuid import uuid4
 
 import pytest
@@ -8,7 +9,7 @@ from django.core.management import call_command
 from django.db import OperationalError
 from django.test import Client
 
-from experience import access
+from experience import access, urls
 from runtime import models, runs
 
 
@@ -92,17 +93,41 @@ def test_a_body_that_is_no_json_is_refused(program, default):
     assert response.json()["error"]["code"] == "parse_error"
 
 
-def test_a_gate_before_every_node_is_refused_while_there_are_no_gates(program, default):
-    response = _post(program, "/api/councils/run", {"input_topic": "x", "god_mode": True})
+def test_god_mode_and_limits_are_taken_with_a_request_and_shown_again(program, default, drain):
+    body = {"input_topic": "x", "god_mode": True, "limits": {"calls": 9, "cost": 0.5}}
+    accepted = _post(program, "/api/councils/run", body).json()
+    drain()
 
-    assert response.status_code == 400
-    assert "god_mode" in response.json()["error"]["detail"]
+    state = program.get(f"/api/councils/run/{accepted['run_id']}").json()
+
+    assert (state["status"], state["next_nodes"]) == ("paused", ["master_agent"])
+    assert state["limits"] == {"calls": 9, "cost": 0.5}
+    (listed,) = program.get("/api/runs/").json()
+    assert listed["execution_mode"] == "god"
+    working = program.get(f"/api/councils/run/{accepted['run_id']}/state").json()
+    assert (working["paused"], working["next_nodes"]) == (True, ["master_agent"])
 
 
 def test_god_mode_off_is_accepted(program, default):
     response = _post(program, "/api/councils/run", {"input_topic": "x", "god_mode": False})
 
     assert response.status_code == 202
+
+
+@pytest.mark.parametrize("limits", [{"calls": 0}, {"words": 5}, {"cost": "much"}, [], "x"])
+def test_limits_that_cannot_be_are_refused(program, default, limits):
+    response = _post(program, "/api/councils/run", {"input_topic": "x", "limits": limits})
+
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] in ("limits_invalid", "input_invalid")
+
+
+def test_more_runs_than_are_allowed_are_refused(program, default, alice):
+    models.Allowance.objects.create(user=alice, concurrent_runs=0)
+
+    response = _post(program, "/api/councils/run", {"input_topic": "x"})
+
+    assert (response.status_code, response.json()["error"]["code"]) == (429, "too_many_runs")
 
 
 def test_an_unknown_model_is_refused_before_anything_starts(program, default):
@@ -305,16 +330,12 @@ def test_an_idempotency_key_that_is_too_long_or_empty_is_refused(program, defaul
 def test_the_schema_names_every_route_of_the_api(client):
     schema = client.get("/api/schema/", headers={"accept": "application/json"}).json()
 
-    assert set(schema["paths"]) == {
-        "/api/councils/run",
-        "/api/councils/{blueprint_id}/run",
-        "/api/councils/run/{run_id}",
-        "/api/councils/run/{run_id}/state",
-        "/api/councils/run/{run_id}/events",
-        "/api/councils/run/{run_id}/cancel",
-        "/api/runs/",
-        "/api/runs/{run_id}",
-        "/api/tickets",
+    routes = {f"/{pattern.pattern}" for pattern in urls.urlpatterns}
+    named = {re.sub(r"<\w+:(\w+)>", r"{\1}", route) for route in routes}
+    assert {*schema["paths"]} == {
+        route
+        for route in named
+        if route.startswith("/api/") and route not in ("/api/schema/", "/api/docs/")
     }
 
 
@@ -332,4 +353,4 @@ def test_a_run_that_failed_says_why_without_any_word_of_the_provider(
     assert "openai:gpt-4o" in body["error"]
     run.refresh_from_db()
     assert run.error_code == "model_unavailable"
-    assert runs.END_KEY in run.events.values_list("key", flat=True)
+    assert runs.end_key(run) in run.events.values_list("key", flat=True)

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,13 @@ def changed(*path: str | int, to: Any) -> dict[str, Any]:
         place = place[step]
     place[path[-1]] = to
     return document
+
+
+def nested(depth: int) -> Any:
+    inner: Any = {}
+    for _ in range(depth):
+        inner = [inner]
+    return inner
 
 
 def without(*path: str | int) -> dict[str, Any]:
@@ -60,11 +68,24 @@ def without(*path: str | int) -> dict[str, Any]:
         (changed("nodes", to=[]), "no_nodes"),
         (changed("nodes", to=[councils.node(f"d{n}") for n in range(201)]), "too_many_nodes"),
         (changed("version", to=2), "unknown_version"),
-        (changed("version", to="1"), "unknown_version"),
+        (changed("version", to="2.0"), "unknown_version"),
+        (changed("version", to=1.5), "unknown_version"),
+        (changed("version", to=True), "unknown_version"),
+        (changed("version", to=None), "unknown_version"),
+        (changed("version", to=[1]), "unknown_version"),
+        (changed("version", to="9" * 5_000), "unknown_version"),
         (changed("nodes", 0, "systemPrompt", to="x" * 20_001), "prompt_too_long"),
         (changed("nodes", 0, "label", to="a\x00b"), "unstorable_text"),
         (changed("nodes", 0, "notes", to=["\ud800"]), "unstorable_text"),
+        (changed("nodes", 0, "weight", to=float("inf")), "unstorable_number"),
+        (changed("nodes", 0, "notes", to="x" * 1_000_001), "too_large"),
+        (changed("nodes", 0, "notes", to=nested(60)), "too_deep"),
+        (changed("nodes", 0, "model", to="nonsense"), "unknown_model"),
+        (changed("nodes", 0, "model", to="demo:nonsense"), "unknown_model"),
+        (changed("nodes", 0, "systemPrompt", to="Use {{nothing}}."), "unknown_variable"),
         (changed("nodes", 0, "kind", to="master"), "unknown_kind"),
+        (changed("edges", 1, "condition", to=" "), "unknown_condition"),
+        (changed("edges", 1, "condition", to="x" * 101), "unknown_condition"),
         (changed("edges", 0, "type", to="dotted"), "unknown_edge_type"),
         (changed("edges", 1, "condition", to="score < 8"), "unknown_condition"),
         (without("edges", 1, "condition"), "unknown_condition"),
@@ -117,12 +138,112 @@ def test_a_bad_setting_is_named_with_its_node(kind, settings, code):
         (["d > k", "k > w", "k revise> d"], [("mixed_edges", "k"), ("no_approve", "k")]),
         ([*LOOP, "w approve> w2"], [("not_a_critic", "w")]),
         ([*LOOP, "d9"], [("unreachable_node", "d9")]),
+        (["d > r", "r x> w"], [("too_few_conditions", "r")]),
+        (["d > r", "r > w"], [("mixed_edges", "r"), ("too_few_conditions", "r")]),
+        (["d > r", "r x> w1", "r y> w2", "r > w3"], [("mixed_edges", "r")]),
+        (["d > r", "r x> d", "r y> w"], [("loop_without_limit", "d")]),
+        (["d > r", "r x> w", "r y> r"], [
+            ("loop_without_limit", "r"), ("loop_without_draft", "r"),
+        ]),
+        (["d > o"], [("no_answers", "o")]),
+        (["d > a", "a > v", "d > s"], [("no_answers", "s")]),
     ],
 )  # fmt: skip
 def test_a_fault_of_the_graph_is_named_with_its_node(edges, expected):
     found = blueprints.faults(councils.document(*edges))
 
     assert [(fault.code, fault.node) for fault in found] == expected
+
+
+PANEL = ["a1 > v", "a2 > v", "v > s"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "node", "field"),
+    [
+        ({"s": {"quorum": 3}}, "quorum_too_large", "s", "settings.quorum"),
+        ({"v": {"quorum": 0}}, "bad_setting", "v", "settings.quorum"),
+        ({"v": {"own": "a3"}}, "unknown_own_answer", "v", "settings.own"),
+        ({"v": {"own": "s"}}, "unknown_own_answer", "v", "settings.own"),
+        ({"a1": {"fallbackModel": "?"}}, "unknown_model", "a1", "settings.fallbackModel"),
+        ({"a1": {"gateBefore": {"deadline": 0}}}, "bad_setting", "a1",
+         "settings.gateBefore.deadline"),
+        ({"a1": {"gateAfter": {"answerers": ["boss"]}}}, "bad_setting", "a1",
+         "settings.gateAfter.answerers.0"),
+        ({"a1": {"gateAfter": {"question": "?"}}}, "unknown_setting", "a1",
+         "settings.gateAfter.question"),
+        ({"a1": {"gateBefore": True}}, "bad_setting", "a1", "settings.gateBefore"),
+        ({"a1": {"retries": 11}}, "bad_setting", "a1", "settings.retries"),
+    ],
+)  # fmt: skip
+def test_a_fault_of_a_panel_is_named_with_its_node_and_field(settings, code, node, field):
+    found = blueprints.faults(councils.document(*PANEL, **settings))
+
+    assert [(fault.code, fault.node, fault.field) for fault in found] == [(code, node, field)]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"s": {"quorum": 2}},
+        {"v": {"own": "a1", "quorum": 1}},
+        {"a1": {"gateBefore": {}, "gateAfter": {"answerers": ["owner", "group:editors"]}}},
+        {"a1": {"fallbackModel": "anthropic:claude-sonnet-5"}},
+        {"a1": {"fallbackModel": "gpt-4o"}},
+    ],
+)
+def test_a_panel_may_have_quorums_gates_and_models_that_are_not_set_up(settings):
+    assert blueprints.faults(councils.document(*PANEL, **settings)) == []
+
+
+def test_the_settings_of_a_gate_are_named_where_one_of_them_is_not_known():
+    gate = {"gateBefore": {"question": "?"}}
+
+    (found,) = blueprints.faults(councils.document("d > w", d=gate))
+
+    assert "ask, answerers, deadline, onDeadline, actions" in found.message
+
+
+@pytest.mark.parametrize(
+    ("limits", "found"),
+    [
+        ({}, []),
+        (None, []),
+        ({"iterations": 3, "seconds": 60, "calls": 9, "tokens": 9_000, "cost": 0.5}, []),
+        ({"cost": 1, "atLimit": "ask"}, []),
+        ({"iterations": 0}, [("bad_limit", "limits.iterations")]),
+        ({"calls": 1.5}, [("bad_limit", "limits.calls")]),
+        ({"tokens": True}, [("bad_limit", "limits.tokens")]),
+        ({"cost": -1}, [("bad_limit", "limits.cost")]),
+        ({"seconds": 10**12}, [("bad_limit", "limits.seconds")]),
+        ({"atLimit": "explode"}, [("bad_limit", "limits.atLimit")]),
+        ({"token": 5}, [("unknown_limit", "limits.token")]),
+        ([], [("wrong_type", "limits")]),
+    ],
+)
+def test_the_limits_are_checked_one_by_one(limits, found):
+    faults = blueprints.faults({**councils.document(*LOOP), "limits": limits})
+
+    assert [(fault.code, fault.field) for fault in faults] == found
+
+
+def test_the_limits_that_are_stated_are_known_by_their_names():
+    limits = {"iterations": 3, "cost": 0.5, "atLimit": "ask"}
+
+    parsed = blueprints.parse({**councils.document(*LOOP), "limits": limits})
+
+    assert parsed.stated_limits == {"iterations": 3, "cost": 0.5}
+    assert parsed.as_json()["limits"] == limits
+    assert blueprints.parse(councils.document(*LOOP)).stated_limits == {}
+
+
+def test_a_fault_shows_no_more_of_a_text_than_can_be_read():
+    council = changed("nodes", 0, "kind", to="\ud800" * 10_000)
+    council["nodes"][0]["id"] = "i" * 10_000
+
+    for fault in blueprints.faults(council):
+        assert len(fault.message) <= 501
+        json.dumps(asdict(fault), ensure_ascii=False).encode()
 
 
 @pytest.mark.parametrize("name", ["", "messages", "__end__", "a|b", "a:b", "-a", "a\nb"])
@@ -175,6 +296,9 @@ def test_every_fault_is_named_at_once():
 
 def test_a_fault_makes_no_others():
     assert codes(changed("nodes", 0, "kind", to="master")) == ["unknown_kind"]
+    routed = councils.document("a1 > r", "a2 > r", "r x> o", "r y> s")
+    routed["nodes"][1]["kind"] = "rooter"
+    assert codes(routed) == ["unknown_kind"]
     assert codes(changed("nodes", 1, "model", to=None)) == ["wrong_type"]
     assert codes(changed("edges", 1, "condition", to="no")) == ["unknown_condition"]
     assert codes(changed("edges", 2, "type", to="dotted")) == [
@@ -257,56 +381,43 @@ def _compiled(document: dict[str, Any]) -> dict[str, nodes.Node]:
 # --- running one -----------------------------------------------------------------------
 
 
-async def _run(run_node: blueprints.RunNode, max_tries: int = 3) -> Any:
-    graph = blueprints.compile(
-        blueprints.parse(councils.document("d > w")),
-        run_node,
-        checkpointer=InMemorySaver(),
-        max_tries=max_tries,
-        first_wait=0.0,
-    )
+async def _run(run_node: blueprints.RunNode) -> Any:
+    parsed = blueprints.parse(councils.document("d > w"))
+    graph = blueprints.compile(parsed, run_node, councils.approve, checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "1"}}
     return await graph.ainvoke(nodes.initial_state("1", "a topic"), config)
 
 
-async def test_a_node_is_told_its_task_and_which_try_it_is():
+async def test_each_node_is_told_a_task_of_its_own():
     seen = []
 
-    async def run_node(node, state, task, tries):
-        seen.append((node.id, task, tries))
-        if len(seen) < 3:
-            raise errors.ModelFault("model_unavailable", "Busy.", transient=True)
+    async def run_node(node, state, task):
+        seen.append((node.id, task))
         return {}
 
     await _run(run_node)
 
-    assert [(name, tries) for name, _, tries in seen] == [
-        ("d", 1),
-        ("d", 2),
-        ("d", 3),
-        ("w", 1),
-    ]
-    assert len({task for _, task, _ in seen[:3]}) == 1
-    assert seen[3][1] != seen[0][1]
+    assert [name for name, _ in seen] == ["d", "w"]
+    assert len({task for _, task in seen}) == 2
 
 
+# What may be tried again the execution tries, behind the node's calls.
 @pytest.mark.parametrize(
-    ("fault", "tries"),
+    "fault",
     [
-        (errors.ModelFault("model_unavailable", "Busy.", transient=True), 3),
-        (errors.ModelFault("model_auth", "No.", transient=False), 1),
-        (errors.Fault("critic_unreadable", "No."), 1),
-        (ConnectionError("of ours, not of a model"), 1),
+        errors.ModelFault("model_unavailable", "Busy.", transient=True),
+        errors.Fault("critic_unreadable", "No."),
+        ConnectionError("of ours, not of a model"),
     ],
 )
-async def test_only_what_may_succeed_later_is_tried_again(fault, tries):
+async def test_the_graph_itself_tries_no_node_again(fault):
     calls = []
 
-    async def run_node(node, state, task, attempt):
-        calls.append(attempt)
+    async def run_node(node, state, task):
+        calls.append(node.id)
         raise fault
 
     with pytest.raises(type(fault)):
         await _run(run_node)
 
-    assert len(calls) == tries
+    assert calls == ["d"]

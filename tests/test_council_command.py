@@ -72,7 +72,7 @@ def test_a_run_at_its_limit_says_so_and_exits_with_3(new_run):
         },
     }
     run = new_run()
-    events.append(run, "run.completed", key=runs.END_KEY, **end)
+    events.append(run, "run.completed", key=runs.end_key(run), **end)
 
     board, text = _board(run)
 

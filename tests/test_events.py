@@ -183,7 +183,7 @@ async def test_a_batch_that_is_tried_again_drops_nothing_though_a_run_of_it_was_
 
     monkeypatch.setattr(writer, "_commit", commit_after_a_cancel)
     shared = writer.Writer()
-    end = runs.completed(events.Fence(other.pk, other.attempt), {}, {})
+    end = runs.completed(other, runs.document_of(other), {}, {})
 
     outcomes = await asyncio.gather(
         shared.write(end), shared.write(_note(claimed, "kept")), return_exceptions=True
@@ -214,11 +214,10 @@ async def test_after_a_change_that_was_not_written_none_of_its_attempt_is_but_th
     with pytest.raises(DatabaseError):
         await shared.write(_note(claimed, "later"))
     fault = errors.Fault("internal", "x")
-    fence = events.Fence(claimed.pk, claimed.attempt)
-    await shared.write(runs.failed(fence, fault, node="", usage={}))
+    await shared.write(runs.failed(claimed, fault, node="", usage={}))
 
     await shared.close()
-    assert [key async for key in _keys(claimed)][-2:] == ["taken", runs.END_KEY]
+    assert [key async for key in _keys(claimed)][-2:] == ["taken", runs.end_key(claimed)]
 
 
 async def test_a_database_that_is_away_delays_a_change_and_loses_nothing(claimed, monkeypatch):

@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection
+from langgraph.runtime import RunControl
 
-from runtime import errors, execution, runs, tasks
+from runtime import errors, events, execution, nodes, runs, tasks
 from tests import provider
 from tests.conftest import nodes_started
 from tests.speech import Answer
@@ -216,7 +218,7 @@ async def test_a_cancel_whose_notification_is_lost_stops_the_run_at_its_next_wri
     await sync_to_async(runs.cancel)(run.pk, by="alice")
 
     with pytest.raises(errors.RunLost):
-        await execution.Attempt(claimed, executor.writer).drive(execution.RunControl())
+        await execution.Attempt(claimed, executor.writer).drive(RunControl())
 
     await executor.writer.close()
     assert [k async for k in _kinds(run)][-1] == "run.cancelled"
@@ -288,7 +290,7 @@ async def test_a_worker_that_was_away_and_comes_back_writes_not_one_event(openai
         claimed = await sync_to_async(_claim)(run)
         executor = execution.Executor("the one that was away")
         away = asyncio.create_task(
-            execution.Attempt(claimed, executor.writer).drive(execution.RunControl())
+            execution.Attempt(claimed, executor.writer).drive(RunControl())
         )
         await asyncio.wait_for(server.arrived.get(), 10)
         successor = await sync_to_async(_claim)(run)
@@ -323,7 +325,7 @@ def test_a_mistake_of_ours_ends_the_run_as_internal_and_names_it_in_the_log(
     async def broken(step):
         raise ZeroDivisionError("secret detail")
 
-    monkeypatch.setitem(execution.nodes.KINDS, "draft", broken)
+    monkeypatch.setitem(nodes.KINDS, "draft", replace(nodes.KINDS["draft"], run=broken))
     run = new_run()
 
     drain()
@@ -338,11 +340,12 @@ def test_a_result_that_cannot_be_stored_ends_the_run_before_another_model_is_cal
     new_run, drain, monkeypatch
 ):
     async def not_storable(step):
-        result = await execution.nodes.draft.draft(step)
+        result = await nodes.draft.draft(step)
         result.output["number"] = float("nan")
         return result
 
-    monkeypatch.setitem(execution.nodes.KINDS, "draft", not_storable)
+    broken = replace(nodes.KINDS["draft"], run=not_storable)
+    monkeypatch.setitem(nodes.KINDS, "draft", broken)
     run = new_run()
 
     drain()
@@ -356,7 +359,7 @@ def test_a_run_whose_end_cannot_be_worked_out_ends_all_the_same(new_run, drain, 
     def broken(run_id):
         raise ValueError
 
-    monkeypatch.setattr(execution.events, "total_usage", broken)
+    monkeypatch.setattr(events, "total_usage", broken)
     run = new_run()
 
     drain()

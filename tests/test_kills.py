@@ -1,56 +1,13 @@
 """Rule 8: nothing is lost with a process. kill -9 at every point of a run."""
 
-import json
-import os
 import random
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
 
-from runtime import models, runs
+from runtime import gates, models, runs
 from tests.conftest import kinds, nodes_started
-
-
-class Zygote:
-    def __init__(self, database: str) -> None:
-        url = os.environ["DATABASE_URL"].replace("/councilos?", f"/{database}?")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.zygote"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "DATABASE_URL": url},
-            text=True,
-        )
-        assert self._answer() == "ready"
-
-    def work(self, *, commit: int, when: str) -> int:
-        """A worker that dies around its n-th commit; its exit code (-9, or 0 if it lived)."""
-        assert self._process.stdin is not None
-        print(
-            json.dumps({"commit": commit, "when": when}), file=self._process.stdin, flush=True
-        )
-        return int(self._answer())
-
-    def _answer(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
-
-    def close(self) -> None:
-        self._process.communicate()
-
-
-@pytest.fixture(scope="module")
-def zygote(django_db_setup: None) -> Iterator[Zygote]:
-    made = Zygote(connection.settings_dict["NAME"])
-    yield made
-    made.close()
-
 
 COUNCIL = ["master_agent", "critic_agent", "master_agent", "critic_agent", "writer_agent"]
 
@@ -91,7 +48,39 @@ def test_a_worker_killed_around_any_commit_loses_nothing(new_run, drain, zygote,
         assert_whole(run)
         assert ("run.interrupted" in kinds(run)) == was_cut
 
-    assert commit > 8, "the loop met every commit of a run"
+    assert commit > 9, "the loop met every commit of a run"
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_worker_killed_anywhere_between_a_gate_and_the_end_loses_no_answer(
+    new_run, council, drain, zygote, when
+):
+    gated = {"gateBefore": {}, "gateAfter": {}}
+    version = council("d > d1", "d > d2", "d1 > w", "d2 > w", d1=gated, d2=gated)
+    commit, died = 0, True
+    while died:
+        commit += 1
+        run = new_run(version=version)
+        died = False
+        for _ in range(8):
+            died = zygote.work(commit=commit, when=when) == -9 or died
+            runs.rescue(silent_for=0)
+            drain()
+            for gate in gates.open_of(models.Run.objects.get(pk=run.pk)):
+                gates.answer(gate.pk, action="approve", by="alice")
+
+        run.refresh_from_db()
+        assert run.status == "completed"
+        assert run.gates.count() == 4
+        counted = Counter(kinds(run))
+        assert counted["gate.opened"] == counted["gate.answered"] == counted["node.completed"]
+        assert counted["run.resumed"] == 2
+        assert counted["run.started"] == run.attempt
+        finished = run.events.filter(kind="node.completed").order_by("seq")
+        assert sorted(event.data["node"] for event in finished) == ["d", "d1", "d2", "w"]
+
+    assert commit > 5, "the loop met every commit of a run"
 
 
 @pytest.mark.parametrize("seed", range(10))

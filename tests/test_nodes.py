@@ -6,13 +6,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from runtime import errors, llm, nodes
-from runtime.llm import concessions
+from runtime.nodes import kind
 from tests import provider
 from tests.speech import Answer
+from tests.steps import REAL, served, state, work
 
-SCRIPTED, REAL = "demo:instant", "openai:gpt-4o"
 DRAFT = nodes.Node("d1", kind="draft", system_prompt="You draft.")
 CRITIC = nodes.Node(
     "k1", kind="critic", system_prompt="You judge.", settings=nodes.CriticSettings()
@@ -22,32 +23,8 @@ WRITER = nodes.Node("w1", kind="writer", system_prompt="You polish.")
 
 @pytest.fixture
 async def server(settings: Any) -> AsyncIterator[provider.Server]:
-    async with provider.serve() as server:
-        settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL = "sk-of-the-tests", server.url
+    async with served(settings) as server:
         yield server
-        await llm.close()
-        concessions.forget()
-
-
-def state(**known: Any) -> nodes.State:
-    return {**nodes.initial_state("1", "Why test?"), **known}  # type: ignore[typeddict-item]
-
-
-async def work(
-    node: nodes.Node, at: nodes.State, model: str = SCRIPTED
-) -> tuple[nodes.Result, str]:
-    """The result of a node, and what was said on the way."""
-    said: list[str] = []
-    result = await nodes.KINDS[node.kind](nodes.Step(node, at, model, said.append))
-    return result, "".join(said)
-
-
-def critic(**settings: Any) -> nodes.Node:
-    return nodes.Node("k1", kind="critic", settings=nodes.CriticSettings(**settings))
-
-
-def review(score: float, feedback: str = "It drags.", verdict: str = "revise") -> Answer:
-    return Answer(json.dumps({"feedback": feedback, "score": score, "verdict": verdict}))
 
 
 # --- draft and writer --------------------------------------------------------------------
@@ -64,7 +41,7 @@ async def test_a_draft_begins_the_first_iteration():
         "messages": [{"node": "d1", "role": "draft", "content": text, "iteration": 1}],
     }
     assert result.scripted
-    assert result.model == SCRIPTED
+    assert result.model == "demo:instant"
 
 
 async def test_a_draft_sees_the_topic_its_last_version_and_all_feedback(server):
@@ -170,150 +147,172 @@ async def test_an_empty_answer_is_a_fault_of_the_model_that_may_pass(server, nod
     assert (fault.value.code, fault.value.transient) == ("model_unavailable", True)
 
 
-@pytest.mark.parametrize("kind", nodes.KINDS)
-async def test_a_node_without_a_prompt_has_a_system_message_all_the_same(server, kind):
-    server.then(review(7))
+# What every kind of node can read.
+READABLE = Answer(
+    json.dumps(
+        {
+            "feedback": "Fine.",
+            "score": 7,
+            "verdict": "revise",
+            "assessments": [{"answer": "A", "strengths": "Much.", "weaknesses": "Little."}],
+            "ranking": ["A"],
+            "text": "All in one.",
+            "dissent": "",
+            "reason": "So be it.",
+            "choice": "on",
+        }
+    )
+)
 
-    await work(nodes.Node("n", kind=kind, settings=nodes.SETTINGS[kind]()), state(), REAL)
+
+@pytest.mark.parametrize("kind", [name for name, kind in nodes.KINDS.items() if kind.calls])
+async def test_a_node_without_a_prompt_has_a_system_message_all_the_same(server, kind):
+    server.then(READABLE)
+    node = nodes.Node(
+        "n",
+        kind=kind,
+        settings=nodes.KINDS[kind].settings(),
+        choices=("on", "off"),
+        upstream=(nodes.Upstream("a1", "answer", "One", ""),),
+    )
+    said = {"node": "a1", "role": "answer", "content": "An opinion.", "iteration": 1}
+
+    await work(node, state(messages=[said]), REAL)
 
     assert server.requests[0].body["messages"][0]["content"]
+    assert len(server.requests) == nodes.KINDS[kind].calls
 
 
-# --- critic ------------------------------------------------------------------------------
+# --- router ------------------------------------------------------------------------------
+
+ROUTER = nodes.Node("r1", kind="router", choices=("go deeper", "finish"))
 
 
-async def test_the_scripted_council_revises_once_and_is_approved():
-    at = state(current_draft="First.", iteration_count=1)
-    low, said = await work(CRITIC, at)
-    at = state(current_draft="Second.", iteration_count=2, rounds_reviewed=1)
-    high, _ = await work(CRITIC, at)
-
-    assert low.output["decision"] == "revise"
-    assert said == low.output["feedback"]
-    assert high.output["decision"] == "approve"
-    assert high.output["score"] >= 8 > low.output["score"]
+def way(choice: str) -> Answer:
+    return Answer(json.dumps({"reason": "It is thin.", "choice": choice}))
 
 
-async def test_a_critic_writes_its_score_decision_and_feedback(server):
-    server.then(review(6.5))
-    at = state(current_draft="First.", iteration_count=1)
+@pytest.mark.parametrize("choice", ["go deeper", "Go deeper.", ' "GO  DEEPER" '])
+async def test_a_router_chooses_one_of_its_edges_and_says_why(server, choice):
+    server.then(way(choice))
 
-    result, said = await work(CRITIC, at, REAL)
+    result, said = await work(ROUTER, state(current_draft="Thin.", iteration_count=2), REAL)
 
-    assert said == "It drags."
+    assert said == "It is thin."
+    assert result.output == {"decision": "go deeper", "reason": "It is thin."}
     assert result.updates == {
-        "critic_score": 6.5,
-        "route_decision": "revise",
-        "feedback_history": ["It drags."],
-        "rounds_reviewed": 1,
-        "first_judged": {"k1": 1},
-        "messages": [{"node": "k1", "role": "critic", "content": "It drags.", "iteration": 1}],
+        "decisions": {"r1": "go deeper"},
+        "messages": [
+            {"node": "r1", "role": "router", "content": "It is thin.", "iteration": 2}
+        ],
     }
-    assert result.output == {
-        "score": 6.5,
-        "verdict": "revise",
-        "feedback": "It drags.",
-        "decision": "revise",
-    }
+    human = server.requests[0].body["messages"][1]["content"]
+    assert '"go deeper", or "finish"' in human
+    assert "<draft>\nThin.\n</draft>" in human
+    assert server.requests[0].structured
 
 
-@pytest.mark.parametrize(
-    ("score", "threshold", "decision"),
-    [(8, 8, "approve"), (7.9, 8, "revise"), (0, 0, "approve"), (9.5, 10, "revise")],
-)
-async def test_the_score_decides_and_not_the_verdict(server, score, threshold, decision):
-    opposite = "revise" if decision == "approve" else "approve"
-    server.then(review(score, verdict=opposite))
+async def test_a_choice_that_is_none_is_asked_for_once_more(server):
+    server.then(way("sing"), way("finish"))
 
-    result, _ = await work(critic(threshold=threshold), state(iteration_count=1), REAL)
+    result, _ = await work(ROUTER, state(), REAL)
 
-    assert (result.output["decision"], result.output["verdict"]) == (decision, opposite)
+    assert result.output["decision"] == "finish"
+    assert result.usage.calls == 2
 
 
-@pytest.mark.parametrize(
-    ("iteration", "first", "decision"),
-    [(4, 1, "revise"), (5, 1, "limit"), (6, 1, "limit"), (6, 4, "revise"), (8, 4, "limit")],
-)
-async def test_the_limit_counts_from_the_first_draft_that_this_critic_saw(
-    server, iteration, first, decision
-):
-    server.then(review(7.5))
-    at = state(iteration_count=iteration, first_judged={"k1": first, "another": 1})
-
-    result, _ = await work(critic(maxIterations=5), at, REAL)
-
-    assert result.output["decision"] == decision
-    assert result.output["score"] == 7.5
-
-
-async def test_a_critic_with_one_iteration_is_at_its_limit_at_once(server):
-    server.then(review(7))
-
-    result, _ = await work(critic(maxIterations=1), state(iteration_count=1), REAL)
-
-    assert result.output["decision"] == "limit"
-
-
-async def test_at_the_limit_a_good_draft_is_approved(server):
-    server.then(review(8))
-
-    result, _ = await work(critic(maxIterations=1), state(iteration_count=1), REAL)
-
-    assert result.output["decision"] == "approve"
-
-
-async def test_an_unreadable_answer_is_asked_for_once_more(server):
-    server.then(Answer("I rather like it."), review(9, "Good."))
-
-    result, said = await work(CRITIC, state(current_draft="x", iteration_count=1), REAL)
-
-    assert result.output["score"] == 9
-    assert said == "I rather like it.\n\nGood."
-    first, second = server.requests
-    *before, answer, complaint = second.body["messages"]
-    assert before == first.body["messages"]
-    assert (answer["role"], answer["content"]) == ("assistant", "I rather like it.")
-    assert "it has no score" in complaint["content"]
-
-
-async def test_two_unreadable_answers_are_a_stated_fault(server):
-    server.then(Answer("I like it."), Answer("Score: 7 or 8"), review(9))
+async def test_two_choices_that_are_none_are_a_stated_fault(server):
+    server.then(way("sing"), Answer("dance"))
 
     with pytest.raises(errors.Fault) as fault:
-        await work(CRITIC, state(current_draft="x", iteration_count=1), REAL)
+        await work(ROUTER, state(), REAL)
 
-    assert fault.value.code == "critic_unreadable"
-    assert not isinstance(fault.value, errors.ModelFault)
-    assert "Score: 7 or 8" not in fault.value.message
-    assert len(server.requests) == 2
+    assert fault.value.code == "router_unreadable"
+    assert "sing" not in fault.value.message
 
 
-async def test_both_answers_are_paid_for(server):
-    server.then(Answer("I like it."), review(9), review(9))
-    at = state(current_draft="x", iteration_count=1)
-
-    twice, _ = await work(CRITIC, at, REAL)
-    once, _ = await work(CRITIC, at, REAL)
-
-    assert once.usage.output_tokens is not None
-    assert twice.usage.output_tokens is not None
-    assert twice.usage.output_tokens > once.usage.output_tokens
+# --- kinds of others ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("unknown", ["input_tokens", "output_tokens", "cost"])
-def test_of_a_sum_with_an_unknown_part_nothing_is_claimed(unknown):
-    known = {
-        "input_tokens": 3,
-        "output_tokens": 4,
-        "cost": Decimal(1),
-        "cost_source": "a table",
+class CounterSettings(nodes.Settings):
+    most: int = 100
+
+
+async def count(step: nodes.Step) -> nodes.Result:
+    """Count the words of the current draft."""
+    words = len(step.state["current_draft"].split())
+    nothing = llm.Usage(0, 0, Decimal(0), None, calls=0)
+    return nodes.Result({}, {"words": words}, nothing, model="", scripted=False)
+
+
+@pytest.fixture
+def counter(monkeypatch) -> nodes.Kind:
+    monkeypatch.setattr(kind, "KINDS", dict(kind.KINDS))
+    monkeypatch.setattr(nodes, "KINDS", kind.KINDS)
+    made = nodes.Kind("word_count", count, settings=CounterSettings, calls=0)
+    nodes.register(made)
+    return made
+
+
+async def test_a_kind_of_another_app_is_a_kind_like_any(counter):
+    node = nodes.Node("c1", kind="word_count", settings=CounterSettings(most=3))
+
+    result, _ = await work(node, state(current_draft="one two three"))
+
+    assert nodes.KINDS["word_count"] is counter
+    assert result.output == {"words": 3}
+    assert nodes.iteration(node, state(iteration_count=2, rounds_reviewed=2)) == 2
+
+
+@pytest.mark.parametrize("name", ["draft", "word_count", "word count", "", "1st"])
+def test_a_kind_needs_a_name_of_its_own_that_is_an_identifier(counter, name):
+    with pytest.raises(ValueError, match="kind of node"):
+        nodes.register(nodes.Kind(name, count))
+
+
+def test_every_kind_has_what_blueprints_ask_of_one():
+    for name, each in nodes.KINDS.items():
+        assert each.name == name
+        assert each.prompt or not each.calls
+        assert issubclass(each.settings, nodes.Settings)
+    assert {name for name, each in nodes.KINDS.items() if each.member} == {"answer", "review"}
+    assert {name for name, each in nodes.KINDS.items() if each.decides != "nothing"} == {
+        "critic",
+        "router",
     }
-    whole = llm.Usage(**known)
 
-    total = nodes.critic.total([whole, llm.Usage(**known | {unknown: None})]).as_json()
 
-    assert total.pop(unknown) is None
-    assert nodes.critic.total([whole, whole]).cost == 2
+# --- settings ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        {"answerers": []},
+        {"answerers": ["someone"]},
+        {"answerers": ["user:"]},
+        {"answerers": ["owner", "xowner"]},
+        {"deadline": 0},
+        {"deadline": float("inf")},
+        {"onDeadline": "modify"},
+        {"actions": ["approve", "skip"]},
+        {"asks": "?"},
+    ],
+    ids=str,
+)
+def test_a_gate_that_cannot_be_is_refused(gate):
+    with pytest.raises(ValidationError):
+        nodes.Settings.model_validate({"gateBefore": gate})
+
+
+def test_a_gate_is_the_owners_to_answer_in_every_way_unless_it_says_otherwise():
+    gate = nodes.GateSettings()
+    stated = {"answerers": ["user:ann", "group:Editors of the day"], "deadline": 60}
+
+    assert gate.answerers == ["owner"]
+    assert gate.actions == ["approve", "modify", "reject"]
+    assert (gate.deadline, gate.on_deadline) == (None, "stay")
+    assert nodes.Settings.model_validate({"gateAfter": stated}).gate_after is not None
 
 
 # --- the state ---------------------------------------------------------------------------

@@ -12,9 +12,10 @@ from django.core.management.base import BaseCommand
 from rest_framework import exceptions
 
 from councilos import asgi
-from experience import api, protocol, terminal, urls
+from experience import api, protocol, steering, terminal, urls
 from experience import errors as http_errors
-from runtime import errors, events, llm, models, nodes
+from runtime import budgets, errors, events, llm, models, nodes
+from runtime.blueprints import compiler
 from runtime.llm import faults
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -180,8 +181,10 @@ def test_every_code_of_a_failed_run_is_named():
     kinds = {kind.code for kind in vars(faults).values() if isinstance(kind, faults.Kind)}
 
     codes = kinds | {code.value for code in stated if isinstance(code, ast.Constant)}
+    named = rows("Codes of a failed run").keys()
 
-    assert rows("Codes of a failed run").keys() == codes
+    assert codes <= named
+    assert named - codes <= {*budgets.REASONS}
 
 
 def test_every_fault_of_a_blueprint_is_named():
@@ -204,7 +207,11 @@ def test_every_route_is_named_with_its_method():
 
 
 @pytest.mark.parametrize(
-    "shape", [api.RunRequest, api.RunAccepted, api.RunState, api.RunSummary, api.EventPage]
+    "shape",
+    [
+        *(api.RunRequest, api.RunAccepted, api.RunState, api.RunSummary, api.EventPage),
+        *(steering.Answer, steering.Answered, steering.RetryRequest, steering.ForkRequest),
+    ],
 )
 def test_every_field_of_a_request_and_an_answer_is_named(shape):
     for field in shape().fields:
@@ -267,16 +274,24 @@ def test_every_system_check_is_named():
 
 
 def test_every_status_and_every_reason_is_named():
-    source = (ROOT / "runtime" / "runs.py").read_text()
+    source = "".join(path.read_text() for path in ROOT.glob("runtime/**/*.py"))
+    named = rows("Reasons").keys()
 
     assert rows("Statuses").keys() == set(models.Status.values)
-    for reason in rows("Reasons"):
+    assert {*budgets.REASONS} <= named
+    for reason in named - {*budgets.REASONS}:
         assert f'"{reason}"' in source, reason
+
+
+def test_every_place_and_action_of_a_gate_is_named():
+    assert rows("Gates").keys() == {*get_args(compiler.Place), "limit", *models.Action.values}
 
 
 def test_every_kind_of_node_and_every_setting_of_one_is_named():
     fields = [
-        field for shape in nodes.SETTINGS.values() for field in shape.model_fields.values()
+        field
+        for kind in nodes.KINDS.values()
+        for field in kind.settings.model_fields.values()
     ]
 
     assert rows("Node kinds").keys() == nodes.KINDS.keys()

@@ -187,7 +187,7 @@ def test_any_other_text_is_a_score_in_range_or_refused(answer):
 
 def heard(pieces: list[str]) -> str:
     said: list[str] = []
-    feedback = spoken.Feedback(said.append)
+    feedback = spoken.Fields(said.append, "feedback")
     for piece in pieces:
         feedback.hear(piece)
     return "".join(said)

@@ -7,6 +7,7 @@ from django.db import IntegrityError, connection, transaction
 from procrastinate.contrib.django.models import ProcrastinateJob, ProcrastinateWorker
 
 from runtime import errors, events, models, runs
+from runtime.runs import rows
 from tests.conftest import kinds, nodes_started
 
 
@@ -62,7 +63,7 @@ def test_creating_a_run_and_enqueuing_it_are_one_transaction(new_run, monkeypatc
     def refuse(run):
         raise RuntimeError("the queue refuses")
 
-    monkeypatch.setattr(runs, "_enqueue", refuse)
+    monkeypatch.setattr(rows, "enqueue", refuse)
 
     with pytest.raises(RuntimeError):
         new_run()
@@ -202,7 +203,7 @@ def test_the_database_itself_refuses_a_second_end(new_run):
     runs.cancel(run.pk, by="alice")
 
     with pytest.raises(IntegrityError), transaction.atomic():
-        events.append(run, "run.completed", key=runs.END_KEY)
+        events.append(run, "run.completed", key=runs.end_key(run))
 
 
 def test_the_database_refuses_an_end_without_a_reason(new_run):

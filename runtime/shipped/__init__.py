@@ -9,6 +9,7 @@ from django.db import transaction
 
 from runtime import blueprints, models
 
+FOLDER = Path(__file__).parent
 # The blueprint of `POST /api/councils/run`, by its file's name.
 DEFAULT = "draft-critic-writer"
 # The guide answers alone until conversations arrive; the liaisons likewise.
@@ -20,7 +21,7 @@ def load() -> Iterator[str]:
 
     A version never changes: a changed file becomes the blueprint's next version.
     """
-    for path in sorted(Path(__file__).parent.glob("*.json")):
+    for path in sorted(FOLDER.glob("*.json")):
         yield from _load_blueprint(path.stem, json.loads(path.read_text()))
     for slug, (name, blueprint) in AGENTS.items():
         _agent, is_new = models.Agent.objects.get_or_create(

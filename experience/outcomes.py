@@ -1,0 +1,93 @@
+"""How a run came out, in words that nobody can mistake for more than it was."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from runtime import events
+
+_EARLY = {
+    "no_gain": "ended early: the scores rose too little",
+    "no_change": "ended early: the draft hardly changed",
+    "iteration_limit": "stopped at the limit",
+}
+_OWNERS = {"user_": "the user's ", "group_": "the group's "}
+
+
+def sentence(end: events.Logged) -> str:
+    """In one line, what a reader must know of the end to trust the result."""
+    data = end.data
+    if end.kind == "run.failed":
+        where = f" in {data['node']}" if data["node"] else ""
+        return f"failed{where}: {data['message']}"
+    if end.kind == "run.cancelled":
+        how = "rejected" if data["reason"] == "rejected" else "cancelled"
+        return f"{how} by {data['by']}"
+    without = f"; {attendance(data)}" if missing(data) else ""
+    return reason(data["reason"], data["approved"]) + without
+
+
+def reason(name: str, approved: bool | None) -> str:
+    """Why a completed run ended, and whether its result was approved."""
+    if name in _EARLY or name.endswith("_limit"):
+        return f"{_EARLY.get(name) or f'stopped at {limit(name)}'}, not approved"
+    if approved is None:
+        return "finished, no critic"
+    return "approved by the critic" if approved else "finished, not approved"
+
+
+def limit(name: str) -> str:
+    """A limit in words: `user_daily_token_limit` is the user's daily token limit."""
+    for prefix, whose in _OWNERS.items():
+        if name.startswith(prefix):
+            return whose + name.removeprefix(prefix).replace("_", " ")
+    return f"the {name.replace('_', ' ')}"
+
+
+def missing(data: Mapping[str, Any]) -> list[str]:
+    """The members that a completed run had to do without."""
+    return list((data.get("members") or {}).get("missing", ()))
+
+
+def attendance(data: Mapping[str, Any]) -> str:
+    """`2 of 3 members, missing answer_b`; empty for a council without members."""
+    members = data.get("members") or {}
+    if not members.get("of"):
+        return ""
+    names = ", ".join(members["missing"])
+    return f"{members['present']} of {members['of']} members{names and f', missing {names}'}"
+
+
+def facts(end: events.Logged) -> list[tuple[str, str]]:
+    """What there is to know of a completed run beside its text: name and value."""
+    data, usage = end.data, end.data["usage"]
+    score, members = data["critic_score"], attendance(data).replace(" members", "")
+    return [
+        ("outcome", sentence(end)),
+        *([("members", members)] if members else []),
+        ("last score", "none" if score is None else f"{score:g} / 10"),
+        ("rounds", str(data["iteration_count"])),
+        *spent(usage),
+    ]
+
+
+def spent(usage: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Models, calls, tokens and money. What nobody knows is unknown, not nothing."""
+    least = "at least " if usage["partial"] else ""
+    tokens = (("tokens in", "input_tokens"), ("tokens out", "output_tokens"))
+    scripted = [("", "scripted demo model: no AI wrote this")] if usage["scripted"] else []
+    return [
+        ("models", ", ".join(usage["models"]) or "none"),
+        *scripted,
+        ("calls", least + str(usage["calls"])),
+        *((label, _number(usage[name], least)) for label, name in tokens if name in usage),
+        ("cost", money(usage["cost"], least)),
+    ]
+
+
+def _number(value: int | None, least: str) -> str:
+    return "unknown" if value is None else f"{least}{value}"
+
+
+def money(cost: Any, least: str = "") -> str:
+    """US dollars."""
+    return "unknown" if cost is None else f"{least}${float(cost):.4g}"

@@ -1,0 +1,386 @@
+"""Limits and budgets: reserved before a call, settled after it, never exceeded together."""
+
+import random
+from decimal import Decimal
+from functools import partial
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import Group
+
+from runtime import budgets, errors, events, gates, models, runs, tasks
+from tests import provider
+from tests.conftest import at_once, kinds, nodes_started, the_gate
+from tests.speech import Answer
+
+LOOP = ("d > k", "k revise> d", "k approve> w")
+
+
+def _reserved():
+    rows = models.Account.objects.values_list("tokens_reserved", "cost_reserved")
+    return [row for row in rows if any(row)]
+
+
+# --- of a run --------------------------------------------------------------------------
+
+
+def test_a_limit_of_calls_stops_before_the_next_call_and_keeps_the_work(new_run, drain):
+    run = new_run(limits={"calls": 3})
+
+    drain()
+
+    run.refresh_from_db()
+    assert (run.status, run.reason, run.approved) == ("completed", "call_limit", False)
+    assert run.usage["calls"] == 3
+    assert run.usage["partial"] is False
+    assert run.final_draft
+    assert run.critic_score == 6.5, "the last real score"
+    assert kinds(run)[-2:] == ["node.stopped", "run.completed"]
+
+
+def test_a_limit_that_leaves_no_draft_ends_the_run_as_failed_with_its_name(new_run, drain):
+    run = new_run(limits={"tokens": 100})
+
+    drain()
+
+    run.refresh_from_db()
+    assert (run.status, run.error_code) == ("failed", "token_limit")
+    assert run.usage["calls"] == 0
+
+
+def test_a_limit_of_tokens_is_never_exceeded(new_run, drain):
+    run = new_run(limits={"tokens": 4_000})
+
+    drain()
+
+    run.refresh_from_db()
+    used = run.usage["input_tokens"] + run.usage["output_tokens"]
+    assert run.reason == "token_limit"
+    assert 0 < used <= 4_000
+    account = models.Account.objects.get(run=run)
+    assert (account.tokens_spent, account.tokens_reserved) == (used, 0)
+
+
+def test_a_limit_of_iterations_takes_the_place_of_the_critics(new_run, drain):
+    run = new_run(limits={"iterations": 1})
+
+    drain()
+
+    run.refresh_from_db()
+    assert (run.reason, run.iteration_count, run.approved) == ("iteration_limit", 1, False)
+    assert run.critic_score == 6.5
+
+
+def test_a_limit_of_time_counts_the_work_and_not_the_waiting(new_run, council, drain):
+    run = new_run(version=council(*LOOP, k={"gateBefore": {}}), limits={"seconds": 3600})
+    drain()
+    models.Event.objects.filter(run=run, kind="run.started").delete()
+    assert events.worked_seconds(run.pk) == 0
+    runs.cancel(run.pk, by="alice")
+
+    late = new_run(limits={"seconds": 0.000001})
+    drain()
+    late.refresh_from_db()
+    assert (late.status, late.error_code) == ("failed", "time_limit")
+    assert nodes_started(late) == []
+
+
+def test_the_blueprints_limits_hold_where_the_run_states_none(new_run, council, drain):
+    version = council(*LOOP, limits={"calls": 2, "iterations": 9})
+
+    run = new_run(version=version, limits={"calls": 4})
+
+    assert run.limits == {"calls": 4, "iterations": 9}
+    assert new_run(version=version).limits == {"calls": 2, "iterations": 9}
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"calls": 0}, {"calls": -1}, {"calls": 1.5}, {"calls": "3"}, {"calls": True}, {"words": 3},
+     {"cost": float("nan")}, {"seconds": float("inf")}],
+)  # fmt: skip
+def test_limits_that_cannot_be_are_refused(new_run, limits):
+    with pytest.raises(errors.LimitsInvalid):
+        new_run(limits=limits)
+
+
+async def test_a_limit_of_money_stops_before_it_is_exceeded(new_run, settings):
+    async with provider.serve() as server:
+        settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL = "sk-test", server.url
+        settings.MODEL_PRICES = {"openai:gpt-4o": (Decimal(10), Decimal(100))}
+        server.then(*[Answer("A draft of some words.")] * 3)
+        run = await sync_to_async(new_run)(model="openai:gpt-4o", limits={"cost": 0.001})
+        await tasks.work(wait=False)
+        assert server.requests == []
+        enough = await sync_to_async(new_run)(model="openai:gpt-4o", limits={"cost": 0.9})
+        await tasks.work(wait=False)
+
+    await run.arefresh_from_db()
+    await enough.arefresh_from_db()
+    assert run.error_code == "cost_limit"
+    account = await models.Account.objects.aget(run=enough)
+    assert 0 < account.cost_spent <= Decimal("0.9")
+    assert account.cost_reserved == 0
+
+
+def test_a_limit_of_money_needs_the_price_of_every_model(new_run, settings):
+    settings.OPENAI_API_KEY = "sk-test"
+
+    with pytest.raises(errors.PriceUnknown) as refused:
+        new_run(model="openai:nobody-knows", limits={"cost": 1})
+
+    assert refused.value.detail["model"] == "openai:nobody-knows"
+    settings.MODEL_PRICES = {"openai:nobody-knows": (Decimal(0), Decimal(0))}
+    assert new_run(model="openai:nobody-knows", limits={"cost": 1})
+
+
+# --- a person extends it ---------------------------------------------------------------
+
+
+def test_at_a_limit_a_person_is_asked_if_the_blueprint_says_so_and_it_goes_on(
+    new_run, council, drain
+):
+    run = new_run(version=council(*LOOP, limits={"calls": 2, "atLimit": "ask"}))
+    drain()
+    gate = the_gate(run)
+    assert (gate.place, gate.node, gate.actions) == ("limit", "d", ["approve", "reject"])
+    assert gate.proposal["limit"] == "call_limit"
+
+    gates.answer(gate.pk, action="approve", by="alice")
+    drain()
+    assert the_gate(run).node == "w"
+    gates.answer(the_gate(run).pk, action="approve", by="alice", says={"limits": {"calls": 9}})
+    drain()
+
+    run.refresh_from_db()
+    assert (run.status, run.reason, run.usage["calls"]) == ("completed", "approved", 5)
+    assert run.usage["partial"] is False
+    assert run.limits["calls"] == 9
+
+
+def test_a_limit_that_nobody_extends_is_the_reason_of_the_end(new_run, council, drain):
+    run = new_run(version=council(*LOOP, limits={"calls": 2, "atLimit": "ask"}))
+    drain()
+
+    gates.answer(the_gate(run).pk, action="reject", by="alice")
+
+    run.refresh_from_db()
+    assert (run.status, run.reason, run.approved) == ("completed", "call_limit", False)
+    assert run.final_draft
+
+
+def test_at_the_limit_of_iterations_a_person_may_give_another_round(new_run, council, drain):
+    once = {"maxIterations": 1}
+    version = council(*LOOP, k=once, limits={"atLimit": "ask"})
+    for action, nodes in (("approve", ["d", "k", "d", "k", "w"]), ("reject", ["d", "k", "w"])):
+        run = new_run(version=version)
+        drain()
+        assert the_gate(run).place == "iterations"
+        gates.answer(the_gate(run).pk, action=action, by="alice")
+        drain()
+        run.refresh_from_db()
+        assert run.status == "completed"
+        assert nodes_started(run) == nodes
+
+
+# --- of users and groups ---------------------------------------------------------------
+
+
+def test_parallel_runs_together_stay_within_a_shared_cap(new_run, alice, drain):
+    models.Allowance.objects.create(user=alice, daily_tokens=30_000)
+    made = [new_run() for _ in range(20)]
+
+    drain()
+
+    assert 25_000 < models.Account.objects.get(user=alice).tokens_spent <= 30_000
+    assert _reserved() == []
+    ends = [models.Run.objects.get(pk=run.pk) for run in made]
+    assert {end.reason for end in ends} >= {"approved"}
+    stopped = [end for end in ends if end.reason != "approved"]
+    assert {end.error_code or end.reason for end in stopped} == {"user_daily_token_limit"}
+
+
+def test_a_cap_with_room_for_all_lets_all_through_though_they_reserve_more_than_they_use(
+    new_run, alice, drain
+):
+    models.Allowance.objects.create(user=alice, daily_tokens=60_000)
+    made = [new_run() for _ in range(20)]
+
+    drain()
+
+    assert {models.Run.objects.get(pk=run.pk).reason for run in made} == {"approved"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_with_workers_killed_the_sum_stays_within_the_cap_and_nothing_stays_reserved(
+    new_run,
+    alice,
+    drain,
+    zygote,
+    seed,
+):
+    random_ = random.Random(seed)
+    models.Allowance.objects.create(user=alice, daily_tokens=25_000)
+    made = [new_run() for _ in range(20)]
+
+    for _ in range(5):
+        zygote.work(commit=random_.randint(1, 15), when=random_.choice(["before", "after"]))
+        runs.cancel(made.pop().pk, by="alice")
+        runs.rescue(silent_for=0)
+        account = models.Account.objects.filter(user=alice).first()
+        assert account is None or account.tokens_spent + account.tokens_reserved <= 25_000
+    drain()
+    runs.rescue(silent_for=0)
+
+    assert models.Account.objects.get(user=alice).tokens_spent <= 25_000
+    assert _reserved() == []
+    assert not models.Reservation.objects.exists()
+    assert {models.Run.objects.get(pk=run.pk).has_ended for run in made} == {True}
+
+
+def test_a_group_shares_one_cap_among_its_members(new_run, alice, bob, drain):
+    editors = Group.objects.create(name="editors")
+    alice.groups.add(editors)
+    bob.groups.add(editors)
+    models.Allowance.objects.create(group=editors, monthly_tokens=3_500)
+    made = [new_run(owner=owner) for owner in (alice, bob)]
+
+    drain()
+
+    ends = [models.Run.objects.get(pk=run.pk) for run in made]
+    assert "group_monthly_token_limit" in {end.reason for end in ends} | {
+        end.error_code for end in ends
+    }
+    assert models.Account.objects.get(group=editors).tokens_spent <= 3_500
+
+
+def test_a_users_own_allowance_takes_the_place_of_each_users(alice, bob):
+    models.Allowance.objects.create(daily_tokens=10)
+    own = models.Allowance.objects.create(user=alice, daily_tokens=20)
+
+    assert budgets.allowances(alice.pk) == [own]
+    assert [each.daily_tokens for each in budgets.allowances(bob.pk)] == [10]
+
+
+def test_an_allowance_given_in_the_middle_of_a_month_counts_what_was_spent_before(
+    new_run, alice, drain
+):
+    before = new_run()
+    drain()
+    before.refresh_from_db()
+    used = before.usage["input_tokens"] + before.usage["output_tokens"]
+    models.Allowance.objects.create(user=alice, monthly_tokens=used + 100)
+
+    run = new_run()
+    drain()
+
+    run.refresh_from_db()
+    assert run.error_code == "user_monthly_token_limit"
+    assert run.usage["calls"] == 0
+
+
+def test_no_more_runs_are_under_way_than_are_allowed(new_run, alice, drain):
+    models.Allowance.objects.create(user=alice, concurrent_runs=2)
+    new_run()
+    new_run()
+
+    with pytest.raises(errors.TooManyRuns):
+        new_run()
+
+    drain()
+    assert new_run()
+
+
+# --- what becomes of a reservation -----------------------------------------------------
+
+
+@pytest.fixture
+def reserving(new_run):
+    run = new_run(limits={"tokens": 10_000})
+    run.refresh_from_db()
+    claimed = runs.claim(run.pk, job_id=run.job_id, worker="w")
+    fence = events.Fence(run.pk, claimed.attempt)
+    reservation, _offer = budgets.reserve(fence, [budgets.Offer(100, 6_000, Decimal(0))])
+    return claimed, fence, reservation
+
+
+def test_a_second_call_waits_for_what_the_first_has_reserved_and_does_not_use(reserving):
+    _run, fence, reservation = reserving
+    offer = budgets.Offer(100, 6_000, Decimal(0))
+
+    with pytest.raises(errors.LimitReached) as reached:
+        budgets.reserve(fence, [offer])
+    assert (reached.value.name, reached.value.for_now) == ("token_limit", True)
+
+    budgets.settle(reservation, tokens=500, cost=Decimal(0))
+    second, _ = budgets.reserve(fence, [offer])
+    budgets.settle(second, tokens=4_500, cost=Decimal(0))
+    with pytest.raises(errors.LimitReached) as reached:
+        budgets.reserve(fence, [offer])
+    assert not reached.value.for_now
+    assert (
+        budgets.reserve(fence, [offer, budgets.Offer(50, 3_000, Decimal(0))])[1].tokens == 3_000
+    )
+
+
+def test_a_run_that_is_cancelled_during_a_call_spends_what_the_call_had_reserved(reserving):
+    run, fence, reservation = reserving
+
+    runs.cancel(run.pk, by="alice")
+    budgets.settle(reservation, tokens=10, cost=Decimal(0))
+
+    account = models.Account.objects.get(run=run)
+    assert (account.tokens_spent, account.tokens_reserved) == (6_000, 0)
+    with pytest.raises(errors.RunLost):
+        budgets.reserve(fence, [budgets.Offer(1, 1, Decimal(0))])
+
+
+def test_an_attempt_that_has_lost_its_run_reserves_nothing(reserving):
+    run, fence, _ = reserving
+    runs.release(fence)
+
+    with pytest.raises(errors.RunLost):
+        budgets.reserve(fence, [budgets.Offer(1, 1, Decimal(0))])
+
+    assert models.Account.objects.get(run=run).tokens_reserved == 0
+
+
+async def test_a_call_that_the_provider_refused_has_spent_nothing_and_a_cut_one_all(
+    new_run, settings
+):
+    async with provider.serve() as server:
+        settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL = "sk-test", server.url
+        settings.MODEL_MAX_TRIES = 1
+        server.then(Answer(status=401))
+        refused = await sync_to_async(new_run)(model="openai:gpt-4o", limits={"tokens": 50_000})
+        await tasks.work(wait=False)
+        server.then(Answer("Half an answer of words", cut_at=2))
+        cut = await sync_to_async(new_run)(model="openai:gpt-4o", limits={"tokens": 50_000})
+        await tasks.work(wait=False)
+
+    spent = [
+        (await models.Account.objects.aget(run=run)).tokens_spent for run in (refused, cut)
+    ]
+    assert spent[0] == 0
+    assert spent[1] > budgets.MOST_OUTPUT
+    assert await sync_to_async(_reserved)() == []
+
+
+async def test_a_hundred_reservations_at_once_on_one_account_do_not_exceed_it(new_run, alice):
+    await models.Allowance.objects.acreate(user=alice, daily_tokens=1_000)
+
+    def claimed():
+        run = new_run()
+        run.refresh_from_db()
+        return runs.claim(run.pk, job_id=run.job_id, worker="w")
+
+    made = [await sync_to_async(claimed)() for _ in range(5)]
+
+    def reserve(run):
+        try:
+            budgets.reserve(runs.fence_of(run), [budgets.Offer(1, 90, Decimal(0))])
+        except errors.LimitReached:
+            return 0
+        return 90
+
+    assert sum(await at_once(*[partial(reserve, run) for run in made] * 8)) == 990
