@@ -62,7 +62,9 @@ class RunState(serializers.Serializer[models.Run]):
     reason = serializers.CharField()
     members = serializers.JSONField(help_text="how many of those asked had their say")
     limits = serializers.JSONField()
-    parent = serializers.UUIDField(source="parent_id", allow_null=True)
+    parent = serializers.UUIDField(  # type: ignore[assignment] # a name of the base class, too
+        source="parent_id", allow_null=True
+    )
     parent_seq = serializers.IntegerField(allow_null=True)
     approved = serializers.BooleanField(allow_null=True)
     usage = serializers.JSONField()

@@ -272,9 +272,10 @@ def _frames(event: events.Logged) -> list[Any]:
     where: dict[str, Any] = {"run_id": str(event.run_id), "seq": event.seq}
     match event.kind:
         case "run.created":
-            names = ("input_topic", "model", "blueprint")
             more = {name: data[name] for name in _SINCE_2 if name in data}
-            return [RunCreated(**where, **_pick(data, *names), **more)]
+            return [
+                RunCreated(**where, **_pick(data, "input_topic", "model", "blueprint"), **more)
+            ]
         case "run.started":
             return [RunStarted(**where, attempt=data["attempt"])]
         case "run.interrupted":
@@ -289,21 +290,30 @@ def _frames(event: events.Logged) -> list[Any]:
         case "node.completed":
             return [NodeComplete(**where, **{k: v for k, v in data.items() if k != "task"})]
         case "node.failed":
-            names = ("node", "iteration", "kind", "code", "message", "duration_ms")
-            return [NodeFailed(**where, **_pick(data, *names))]
+            return [
+                NodeFailed(
+                    **where,
+                    **_pick(
+                        data, "node", "iteration", "kind", "code", "message", "duration_ms"
+                    ),
+                )
+            ]
         case "node.stopped":
-            names = ("node", "iteration", "kind", "limit")
-            return [NodeStopped(**where, **_pick(data, *names))]
+            return [NodeStopped(**where, **_pick(data, "node", "iteration", "kind", "limit"))]
         case "gate.opened":
             return [paused(event.run_id, data, event.seq)]
         case "gate.answered":
-            names = ("gate", "node", "action", "by", "answer")
-            return [GateAnswered(**where, **_pick(data, *names))]
+            return [
+                GateAnswered(**where, **_pick(data, "gate", "node", "action", "by", "answer"))
+            ]
         case "run.resumed":
             return [RunResumed(**where, by=data["by"])]
         case "run.retried":
-            names = ("by", "retry", "code", "node")
-            return [RunRetried(**where, **_pick(data, *names), error=data["message"])]
+            return [
+                RunRetried(
+                    **where, **_pick(data, "by", "retry", "code", "node"), error=data["message"]
+                )
+            ]
         case "run.completed":
             return [RunComplete(**where, **data, cost=data["usage"].get("cost"))]
         case "run.failed":

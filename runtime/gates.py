@@ -81,10 +81,14 @@ def _open(run: models.Run, question: Question) -> None:
         targets=list(question.targets),
         answerers=list(question.answerers),
         opened_at=now,
-        deadline=question.patience and now + timedelta(seconds=question.patience),
+        deadline=_deadline(now, question.patience),
         on_deadline=question.on_deadline,
     )
     events.append(run, "gate.opened", key=f"gate.opened/{gate.pk}", **as_json(gate))
+
+
+def _deadline(now: datetime, patience: float | None) -> datetime | None:
+    return None if patience is None else now + timedelta(seconds=patience)
 
 
 def as_json(gate: models.Gate) -> dict[str, Any]:

@@ -81,17 +81,26 @@ def state_after(run: models.Run, until: models.Event) -> dict[str, Any]:
 
 
 def rewind(run: models.Run) -> None:
-    """Forget that members failed in the newest step in which any did, and all after it."""
-    failed = run.events.filter(kind="node.failed").order_by("-seq")
-    tasks = list(failed.values_list("data__task", flat=True))
+    """Forget that members are missing, from the first step in which one of them failed on.
+
+    What the others of that step wrote stays; what came after it knew of their absence.
+    """
+    tasks = _absent_tasks(run)
     of_thread = models.CheckpointWrite.objects.filter(thread_id=str(run.pk))
-    newest = of_thread.filter(task_id__in=tasks).order_by("-checkpoint_id").first()
-    if newest is None:
+    first = of_thread.filter(task_id__in=tasks).order_by("checkpoint_id").first()
+    if first is None:
         return
-    at = newest.checkpoint_id
+    at = first.checkpoint_id
     of_thread.filter(task_id__in=tasks, checkpoint_id=at).delete()
     of_thread.filter(checkpoint_id__gt=at).delete()
     models.Checkpoint.objects.filter(thread_id=str(run.pk), checkpoint_id__gt=at).delete()
+
+
+def _absent_tasks(run: models.Run) -> list[str]:
+    """The tasks of the nodes that failed when they had their last turn."""
+    turns = run.events.filter(kind__in=_STEPS).order_by("seq")
+    last = {event.data["node"]: event for event in turns}
+    return [event.data["task"] for event in last.values() if event.kind == "node.failed"]
 
 
 def _writes(run: models.Run, until: models.Event) -> list[models.CheckpointWrite]:

@@ -2,6 +2,7 @@
 
 from runtime import nodes
 from runtime.blueprints import document
+from runtime.blueprints.graph import Graph
 
 
 def members(blueprint: document.Document) -> list[str]:
@@ -27,5 +28,5 @@ def _counts(kind: str) -> bool:
     return "quorum" in nodes.KINDS[kind].settings.model_fields
 
 
-def _graph(blueprint: document.Document) -> document.Graph:
+def _graph(blueprint: document.Document) -> Graph:
     return document.graph(blueprint.nodes, blueprint.edges)

@@ -69,7 +69,8 @@ class Attempt:
 
     def _look_up(self) -> None:
         self.meter = Meter(self.run)
-        self._answers = gates.answered(self.run.pk)
+        if self.run.attempt > 1:
+            self._answers = gates.answered(self.run.pk)
 
     async def _step_through(self, control: RunControl) -> Mapping[str, Any]:
         saver = checkpoints.RunSaver(self.writer, self.fence, self._take_finished)

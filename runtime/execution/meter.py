@@ -75,7 +75,9 @@ class Meter:
         wait = 0.05
         while True:
             try:
-                return await in_thread(budgets.reserve)(self._fence, offers)
+                reserved: tuple[int, budgets.Offer]
+                reserved = await in_thread(budgets.reserve)(self._fence, offers)
+                return reserved
             except errors.LimitReached as reached:
                 if not reached.for_now:
                     raise
