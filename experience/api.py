@@ -67,7 +67,7 @@ class RunState(serializers.Serializer[models.Run]):
     )
     parent_seq = serializers.IntegerField(allow_null=True)
     approved = serializers.BooleanField(allow_null=True)
-    usage = serializers.JSONField()
+    usage = serializers.SerializerMethodField(help_text="so far, or in the end")
     last_seq = serializers.IntegerField()
 
     def get_error(self, run: models.Run) -> str | None:
@@ -78,6 +78,9 @@ class RunState(serializers.Serializer[models.Run]):
 
     def get_next_nodes(self, run: models.Run) -> list[str]:
         return _next_nodes(gates.open_of(run))
+
+    def get_usage(self, run: models.Run) -> dict[str, Any]:
+        return run.usage if run.has_ended else events.total_usage(run.pk)
 
     def get_gates(self, run: models.Run) -> list[dict[str, Any]]:
         return [gates.as_json(gate) for gate in gates.open_of(run)]
@@ -136,7 +139,7 @@ class AfterQuery(serializers.Serializer[Any]):
 @extend_schema(
     operation_id="councils_run_default",
     request=RunRequest,
-    responses={202: RunAccepted, **shapes.ERRORS},
+    responses={202: RunAccepted, **shapes.STARTING},
     parameters=[steering.IDEMPOTENCY],
 )
 @api_view(["POST"])
@@ -148,7 +151,7 @@ def run_default(request: Request) -> Response:
 @extend_schema(
     operation_id="councils_run_blueprint",
     request=RunRequest,
-    responses={202: RunAccepted, **shapes.ERRORS},
+    responses={202: RunAccepted, **shapes.STARTING},
     parameters=[steering.IDEMPOTENCY],
 )
 @api_view(["POST"])

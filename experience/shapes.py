@@ -20,6 +20,8 @@ class Problem(serializers.Serializer[Any]):
 
 
 ERRORS = {400: Problem, 401: Problem, 403: Problem, 404: Problem, 409: Problem}
+# Of a call that starts something.
+STARTING = {**ERRORS, 429: Problem}
 
 
 def user(request: Request) -> AbstractBaseUser:

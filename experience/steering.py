@@ -139,7 +139,7 @@ def approve(request: Request, run_id: UUID) -> Response:
 @extend_schema(
     operation_id="run_retry",
     request=RetryRequest,
-    responses={202: Steered, **shapes.ERRORS},
+    responses={202: Steered, **shapes.STARTING},
     parameters=[IDEMPOTENCY],
 )
 @api_view(["POST"])
@@ -160,7 +160,7 @@ def retry(request: Request, run_id: UUID) -> Response:
 @extend_schema(
     operation_id="run_fork",
     request=ForkRequest,
-    responses={202: Steered, **shapes.ERRORS},
+    responses={202: Steered, **shapes.STARTING},
     parameters=[IDEMPOTENCY],
 )
 @api_view(["POST"])
