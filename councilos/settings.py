@@ -77,6 +77,8 @@ INSTALLED_APPS = [
     "councilos",
     "runtime",
     "experience",
+    # Of one's own: those that register kinds of nodes, for instance.
+    *env.list("EXTRA_APPS", []),
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -210,7 +212,9 @@ MODEL_ALIASES = {
     **env.dict("MODEL_ALIASES", {}),
 }
 # US dollars per million tokens, in and out, of models that no public table knows.
-MODEL_PRICES: dict[str, tuple[Decimal, Decimal]] = env.dict("MODEL_PRICES", {}, subcast_values=_dollars)
+MODEL_PRICES: dict[str, tuple[Decimal, Decimal]] = env.dict(
+    "MODEL_PRICES", {}, subcast_values=_dollars
+)
 MODEL_TIMEOUT_SECONDS = env.float("MODEL_TIMEOUT_SECONDS", 120.0)
 MODEL_MAX_TRIES = env.int("MODEL_MAX_TRIES", 3)
 # First wait before a second try; each further one doubles it.

@@ -4,6 +4,7 @@ Whether somebody may is asked elsewhere (`experience.access`); here nothing is l
 people overwrite each other.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -34,8 +35,7 @@ def save(
     Raises errors.BlueprintInvalid, errors.BlueprintNotFound (it was deleted),
     errors.BlueprintConflict when `made_from` is no longer the newest; its detail names that.
     """
-    parsed = blueprints.parse(document)
-    content = {name: part for name, part in parsed.as_json().items() if name not in _OURS}
+    content = _content(document)
     with transaction.atomic():
         if blueprint is None:
             blueprint = models.Blueprint(owner_id=owner.pk if owner else None)
@@ -49,6 +49,14 @@ def save(
         if version.pk is None:
             version.save(force_insert=True)
     return version
+
+
+def _content(document: object) -> dict[str, Any]:
+    """What is kept of a document: all of it as it was sent, but for what is the server's."""
+    blueprints.parse(document)
+    assert isinstance(document, Mapping), "what can be parsed is one"
+    newest = blueprints.newest(document)
+    return {name: part for name, part in newest.items() if name not in _OURS}
 
 
 def _first_visibility(owner: AbstractBaseUser | None) -> models.Visibility:
@@ -118,12 +126,12 @@ def version(blueprint: models.Blueprint, number: int | None = None) -> models.Bl
 def document(version: models.BlueprintVersion) -> dict[str, Any]:
     """A version as a client saves and loads it: the document, and what the server adds."""
     blueprint = version.blueprint
-    return {
-        **version.document,
+    ours = {
         "id": str(blueprint.pk),
         "createdAt": _as_text(blueprint.created_at),
         "updatedAt": _as_text(version.created_at),
     }
+    return blueprints.ordered({**version.document, **ours})
 
 
 def _as_text(moment: Any) -> str:

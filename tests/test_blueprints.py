@@ -182,6 +182,16 @@ def test_a_fault_of_a_panel_is_named_with_its_node_and_field(settings, code, nod
     assert [(fault.code, fault.node, fault.field) for fault in found] == [(code, node, field)]
 
 
+def test_answers_that_a_vote_is_to_count_have_to_choose():
+    closed = {"closed": True}
+    wanted = councils.document("a1 > o", "a2 > o", a1=closed, a2={"choices": ["yes", "no"]})
+    assert blueprints.faults(wanted) == []
+
+    (fault,) = blueprints.faults(councils.document("a1 > o", "a2 > o", a1=closed))
+
+    assert (fault.code, fault.node) == ("open_answer", "a2")
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -296,6 +306,10 @@ def test_every_fault_is_named_at_once():
 
 def test_a_fault_makes_no_others():
     assert codes(changed("nodes", 0, "kind", to="master")) == ["unknown_kind"]
+    assert codes(changed("edges", 2, "target", to="nobody")) == [
+        "edge_to_nowhere",
+        "unreachable_node",
+    ]
     routed = councils.document("a1 > r", "a2 > r", "r x> o", "r y> s")
     routed["nodes"][1]["kind"] = "rooter"
     assert codes(routed) == ["unknown_kind"]

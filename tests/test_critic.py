@@ -217,6 +217,16 @@ async def test_what_a_person_made_of_a_draft_is_what_the_next_is_compared_with(s
     assert (first.output["decision"], second.output["decision"]) == ("revise", "revise")
 
 
+async def test_a_draft_that_is_judged_again_is_not_compared_with_itself(server):
+    server.then(review(6))
+    said = [*judged("an old draft", TEN_WORDS), judged("", "")[1] | {"iteration": 2}]
+    at = state(iteration_count=2, current_draft=TEN_WORDS, messages=said)
+
+    result, _ = await work(critic(minChange=0.5), at, REAL)
+
+    assert result.output["decision"] == "revise"
+
+
 async def test_a_first_draft_is_compared_with_nothing(server):
     server.then(review(6))
     at = state(iteration_count=1, current_draft=TEN_WORDS, messages=judged(TEN_WORDS))

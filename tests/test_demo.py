@@ -82,6 +82,65 @@ async def test_tokens_come_at_the_speed_that_is_set(settings):
     assert due <= time.monotonic() - begun < due + 1.0
 
 
+async def test_the_members_of_a_council_differ_and_say_that_they_are_scripted():
+    replies = [await llm.call("demo:instant", asking("answer", member=n)) for n in (1, 2, 3)]
+
+    texts = {reply.text for reply in replies}
+    assert len(texts) == 3
+    for text in texts:
+        assert text.startswith(script.LABEL)
+        assert "Fewer meetings" in text
+        assert 80 <= len(text.split()) <= 150
+
+
+@pytest.mark.parametrize(
+    ("kind", "hints", "fields"),
+    [
+        ("answer", {"choices": ["yes", "no"]}, {"reason", "choice"}),
+        ("router", {"choices": ["on", "off"]}, {"reason", "choice"}),
+        ("review", {"letters": ["A", "B"]}, {"assessments", "ranking"}),
+        ("synthesis", {}, {"text", "dissent"}),
+        ("critic", {}, {"score", "verdict", "feedback"}),
+    ],
+)
+async def test_it_answers_every_kind_of_node_in_its_form(kind, hints, fields):
+    reply = await llm.call("demo:instant", asking(kind, **hints), schema=Review)
+
+    assert json.loads(reply.text).keys() == fields
+    assert script.LABEL.strip() in reply.text
+
+
+async def test_voters_do_not_all_agree():
+    chosen = [
+        json.loads(
+            (
+                await llm.call(
+                    "demo:instant",
+                    asking("answer", member=n, choices=["yes", "no"]),
+                    schema=Review,
+                )
+            ).text
+        )["choice"]
+        for n in (1, 2, 3)
+    ]
+
+    assert chosen == ["yes", "yes", "no"]
+
+
+async def test_a_form_that_the_script_does_not_know_is_filled_in_with_its_text():
+    reply = await llm.call("demo:instant", asking("of another app"), schema=Review)
+
+    found = Review.model_validate_json(reply.text)
+    assert found.feedback.startswith(script.LABEL)
+
+
+async def test_an_answer_is_no_longer_than_asked_for():
+    reply = await llm.call("demo:instant", asking("draft"), max_tokens=10)
+
+    assert len(reply.text.split()) == 10
+    assert reply.usage.output_tokens == 10
+
+
 async def test_its_tokens_are_counted_and_cost_nothing():
     reply = await llm.call("demo:instant", asking("draft"))
 

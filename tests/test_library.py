@@ -202,3 +202,19 @@ def test_a_version_is_found_by_its_number(saved, alice):
     assert library.version(saved.blueprint).number == 2
     with pytest.raises(errors.VersionNotFound):
         library.version(saved.blueprint, 3)
+
+
+def test_a_document_reads_in_the_order_of_the_reference(saved):
+    found = library.document(models.BlueprintVersion.objects.get())
+
+    assert list(found) == [
+        "version",
+        "id",
+        "name",
+        "createdAt",
+        "updatedAt",
+        "nodes",
+        "edges",
+    ]
+    assert list(found["nodes"][0])[:3] == ["id", "label", "kind"]
+    assert list(found["edges"][0]) == ["id", "source", "target", "type"]

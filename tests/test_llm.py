@@ -5,7 +5,6 @@ import gc
 import json
 import logging
 from collections.abc import AsyncIterator
-from decimal import Decimal
 from typing import Any, Literal
 
 import pytest
@@ -13,7 +12,7 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from pydantic import BaseModel, Field
 
 from runtime import errors, llm
-from runtime.llm import concessions, prices, via_anthropic, via_openai
+from runtime.llm import concessions, via_anthropic, via_openai
 from tests import provider, speech
 from tests.speech import Answer
 
@@ -302,6 +301,38 @@ async def test_a_model_that_takes_no_temperature_is_asked_without(server):
     assert server.requests[1].structured
 
 
+OWN = {
+    "type": "object",
+    "properties": {"who": {"type": "string", "default": "me"}},
+    "additionalProperties": {"type": "integer"},
+}
+
+
+async def test_a_json_schema_of_ones_own_is_sent_as_it_is(server):
+    await llm.call(OPENAI, QUESTION, schema=OWN)
+    await llm.call(ANTHROPIC, QUESTION, schema=OWN)
+
+    openai, anthropic = server.requests
+    form = openai.body["response_format"]["json_schema"]
+    assert (form["schema"], form["strict"]) == (OWN, False)
+    assert anthropic.body["output_config"]["format"]["schema"]["properties"]["who"]
+
+
+async def test_a_json_schema_that_a_provider_cannot_say_is_left_to_the_words(server):
+    await llm.call(ANTHROPIC, QUESTION, schema={"type": "object", "properties": {"x": {}}})
+
+    assert not server.requests[0].structured
+
+
+@both
+async def test_a_json_schema_is_asked_for_in_words_where_there_is_no_other_way(server, model):
+    server.behave = provider.without_structured_output
+
+    await llm.call(model, QUESTION, schema=OWN)
+
+    assert json.dumps(OWN) in server.requests[1].body["messages"][-1]["content"]
+
+
 # --- bad days --------------------------------------------------------------------------
 
 
@@ -459,33 +490,3 @@ async def test_the_providers_council_scores_a_first_draft_low_and_a_revised_one_
         texts.append(reply.text)
 
     assert [json.loads(texts[2])["score"], json.loads(texts[4])["score"]] == [6.5, 8.5]
-
-
-# --- prices ----------------------------------------------------------------------------
-
-
-def test_a_known_model_is_priced_and_the_source_named(no_keys):
-    counted: Any = {
-        "input_tokens": 1000,
-        "output_tokens": 100,
-        "total_tokens": 1100,
-        "input_token_details": {"cache_read": 500},
-    }
-
-    usage = prices.usage(OPENAI, counted, "gpt-4o-2024-08-06")
-
-    assert usage.cost == Decimal("0.002875")
-    assert usage.cost_source
-    assert usage.cost_source.startswith("genai-prices ")
-    assert usage.as_json()["cost"] == "0.002875"
-    assert prices.usage(ANTHROPIC, counted, "").cost
-    assert prices.usage("openai:nobody-knows-it", counted, "").cost is None
-
-
-def test_a_known_model_on_somebody_elses_server_has_their_price_or_none(no_keys):
-    counted: Any = {"input_tokens": 1000, "output_tokens": 100, "total_tokens": 1100}
-
-    no_keys.OPENAI_BASE_URL = "http://localhost:8000/v1"
-    assert prices.usage(OPENAI, counted, "gpt-4o").cost is None
-    no_keys.OPENAI_BASE_URL = "https://openrouter.ai/api/v1"
-    assert prices.usage("openai:openai/gpt-4o", counted, "").cost == Decimal("0.0035")

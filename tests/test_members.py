@@ -306,15 +306,15 @@ async def test_two_unreadable_syntheses_are_a_stated_fault():
     assert fault.value.code == "synthesis_unreadable"
 
 
-async def test_the_chair_reads_the_letters_of_each_review_as_its_own():
+@pytest.mark.parametrize("order", [["answer_3", "answer_1"], ["answer_1", "answer_3"]])
+async def test_the_chair_reads_the_letters_of_each_review_as_its_own(order):
     """Each reviewer has letters of its own; the chair must not mix them up."""
-    theirs = {"A": "answer_3", "B": "answer_1"}
     review: Any = {
         "node": "review_2",
         "role": "review",
         "content": "Answer A\nStrengths: better than answer B, unlike Answers A and B.",
         "iteration": 1,
-        "order": list(theirs.values()),
+        "order": order,
     }
     upstream = (*UPSTREAM, nodes.Upstream("review_2", "review", "Review 2", ""))
     node = nodes.Node("chair", kind="synthesis", upstream=upstream)
@@ -324,10 +324,10 @@ async def test_the_chair_reads_the_letters_of_each_review_as_its_own():
     result, _ = await work(node, state(messages=messages), REAL, call=model)
 
     mine = dict(zip(result.output["order"], "ABC", strict=True))
-    three, one = mine["answer_3"], mine["answer_1"]
+    a, b = (mine[node] for node in order)
     assert (
-        f'<review by="Reviewer 1">\nAnswer {three}\nStrengths: better than answer {one}, '
-        f"unlike Answers {three} and {one}.\n</review>"
+        f'<review by="Reviewer 1">\nAnswer {a}\nStrengths: better than answer {b}, '
+        f"unlike Answers {a} and {b}.\n</review>"
     ) in model.told
 
 

@@ -289,9 +289,7 @@ def test_every_place_and_action_of_a_gate_is_named():
 
 def test_every_kind_of_node_and_every_setting_of_one_is_named():
     fields = [
-        field
-        for kind in nodes.KINDS.values()
-        for field in kind.settings.model_fields.values()
+        field for kind in nodes.KINDS.values() for field in kind.settings.model_fields.values()
     ]
 
     assert rows("Node kinds").keys() == nodes.KINDS.keys()

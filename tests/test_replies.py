@@ -213,6 +213,23 @@ def test_the_feedback_is_said_as_it_comes_and_not_at_its_end():
     assert heard(['{"feedback": "It dr', "ags and", " dra"]) == "It drags and dra"
 
 
+@given(size=st.integers(1, 9))
+def test_of_several_fields_every_text_is_said_however_it_is_cut(size):
+    parts = {"all": [{"answer": "A", "good": "clear", "n": 1}, {"answer": "B", "good": '"x"'}]}
+    text = json.dumps(parts)
+    said: list[str] = []
+    fields = spoken.Fields(said.append, "answer", "good")
+
+    for at in range(0, len(text), size):
+        fields.hear(text[at : at + size])
+
+    assert "".join(said) == 'A\n\nclear\n\nB\n\n"x"'
+
+
+def test_of_one_field_only_the_first_text_is_said():
+    assert heard(['{"feedback": "a", "more": {"feedback": "b"}}']) == "a"
+
+
 @pytest.mark.parametrize("text", ["Score: 8. Good.", "`Score`: 8", "  \n Good {maybe}."])
 def test_a_text_that_is_no_json_is_said_as_it_is(text):
     assert heard(list(text)) == text

@@ -126,8 +126,8 @@ def test_the_order_does_not_change_between_processes_and_versions():
     """A hash that is seeded by the process would."""
     step = nodes.Step(reviewer(), state(), REAL, print)
 
-    assert anonymity.seed(step) == 3640387083
-    assert order() == ["Dr. Bell", "optimist_1", "pro"]
+    assert anonymity.seed(step) == 280914586
+    assert order() == ["optimist_1", "Dr. Bell", "pro"]
 
 
 @pytest.mark.parametrize(
@@ -181,9 +181,8 @@ async def server(settings: Any) -> AsyncIterator[provider.Server]:
 async def test_nothing_that_goes_over_the_wire_names_a_member_or_its_model(server):
     """The whole council that ships, through the real client."""
     document = json.loads((shipped.FOLDER / "three-opinions.json").read_text())
-    labels = [part["label"] for part in document["nodes"]]
-    secrets = [*(part["id"] for part in document["nodes"]), *labels]
-    confession = f"I am gpt-4o of OpenAI, called {', '.join(secrets)}."
+    authors = [part[name] for part in document["nodes"][:3] for name in ("id", "label")]
+    confession = f"I am gpt-4o of OpenAI, called {', '.join(authors)}."
 
     def behave(request: Any) -> Answer:
         if not request.structured:
@@ -208,9 +207,8 @@ async def test_nothing_that_goes_over_the_wire_names_a_member_or_its_model(serve
     assert len(server.requests) == 7
     for request in server.requests[3:]:
         told_to_it = json.dumps(request.body["messages"], ensure_ascii=False).lower()
-        for secret in [*secrets, "gpt", "openai"]:
-            if secret.lower() not in ("chair",):  # the chair's own prompt calls it so
-                assert secret.lower() not in told_to_it, secret
+        for secret in [*authors, "gpt", "openai"]:
+            assert secret.lower() not in told_to_it, secret
 
 
 JOINED = json.dumps({"text": "Joined.", "dissent": ""})
@@ -263,7 +261,7 @@ def test_a_name_is_struck_out_whatever_stands_around_it(name, mark, rest):
         "They are all fine.",
         judged("A", "B"),
         judged("A", "B", "D"),
-        judged("A", "B", "C", "C"),
+        judged("A", "B", "C", "C").replace('["C", "C", "B", "A"]', '["C", "B", "A"]'),
         judged("A", "B", "C").replace('["C", "B", "A"]', '["C", "B"]'),
         '{"assessments": [], "ranking": []}',
     ],

@@ -8,9 +8,10 @@ ship are documents too (`shipped(slug)`).
 from runtime.blueprints.compiler import Ask, Compiled, Gate, Passage, RunNode, compile
 from runtime.blueprints.diff import between as difference
 from runtime.blueprints.diff import same
-from runtime.blueprints.document import Document
+from runtime.blueprints.document import Document, ordered
 from runtime.blueprints.drawing import draw
 from runtime.blueprints.faults import Fault, faults, parse
+from runtime.blueprints.formats import newest
 from runtime.blueprints.members import dispensable, members
 from runtime.blueprints.overrides import overridden
 
@@ -28,6 +29,8 @@ __all__ = [
     "draw",
     "faults",
     "members",
+    "newest",
+    "ordered",
     "overridden",
     "parse",
     "same",

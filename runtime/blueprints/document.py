@@ -1,6 +1,6 @@
 """The shape of a blueprint document (protocol.md §4). What it means is checked in `faults`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
@@ -93,6 +93,20 @@ class Document(Frame):
     def as_json(self) -> dict[str, Any]:
         """The document as it was sent."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def ordered(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The same document in the order of this page: PostgreSQL keeps none."""
+    whole = _ordered(document, Document)
+    whole["nodes"] = [_ordered(node, Node) for node in document["nodes"]]
+    if "edges" in document:
+        whole["edges"] = [_ordered(edge, Edge) for edge in document["edges"]]
+    return whole
+
+
+def _ordered(part: Mapping[str, Any], shape: type[BaseModel]) -> dict[str, Any]:
+    known = [str(field.alias) for field in shape.model_fields.values() if field.alias in part]
+    return {name: part[name] for name in dict.fromkeys([*known, *part])}
 
 
 def graph(parts: Iterable[Node], edges: Iterable[Edge]) -> Graph:

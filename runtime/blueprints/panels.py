@@ -7,14 +7,17 @@ from runtime.blueprints.document import Node
 from runtime.blueprints.graph import Graph
 from runtime.blueprints.reading import Fault
 
-ANSWER = "answer"
+ANSWER, VOTE = "answer", "vote"
 
 
 def faults(nodes: Sequence[Node], graph: Graph) -> Iterator[Fault]:
     """The nodes and the edges between them could all be read."""
     for node in nodes:
         if "quorum" in kinds.KINDS[graph.kinds[node.id]].settings.model_fields:
-            yield from _of_joiner(node, graph, _answers_before(graph, node.id))
+            answers = _answers_before(graph, node.id)
+            yield from _of_joiner(node, graph, answers)
+            if graph.kinds[node.id] == VOTE:
+                yield from _open(node, [each for each in nodes if each.id in answers])
 
 
 def _answers_before(graph: Graph, node: str) -> list[str]:
@@ -23,6 +26,17 @@ def _answers_before(graph: Graph, node: str) -> list[str]:
         for name, kind in graph.kinds.items()
         if kind == ANSWER and name != node and node in graph.reachable([name])
     ]
+
+
+def _open(vote: Node, answers: Sequence[Node]) -> Iterator[Fault]:
+    """Opinions in free words cannot be counted."""
+    for answer in answers:
+        if not (answer.settings.get("closed") or answer.settings.get("choices")):
+            message = (
+                f"Node {vote.id} counts choices, and answer {answer.id} makes none; set its "
+                "`closed`, or state `choices`."
+            )
+            yield Fault("open_answer", message, node=answer.id, field="settings.closed")
 
 
 def _of_joiner(node: Node, graph: Graph, answers: list[str]) -> Iterator[Fault]:

@@ -17,10 +17,12 @@ def faults(
     names = {node.id for node in nodes}
     sound = [edge for edge in edges if {edge.source, edge.target} <= names]
     graph = document.graph(nodes, sound)
+    # What such a node may decide nobody knows either.
+    torn = {edge.source for edge in edges if edge.target not in names}
     structure = [
         *_twice(nodes, edges),
         *_nowhere(edges, names),
-        *_deciders(graph, unclear),
+        *_deciders(graph, {*unclear, *torn}),
         *_loops(graph),
     ]
     yield from structure

@@ -4,7 +4,18 @@
 node is given a `Step` and returns a `Result`; it knows no graph, no run and no log.
 """
 
-from runtime.nodes import answer, critic, draft, prompt, review, router, synthesis, vote, writer
+from runtime.nodes import (
+    answer,
+    asking,
+    critic,
+    draft,
+    prompt,
+    review,
+    router,
+    synthesis,
+    vote,
+    writer,
+)
 from runtime.nodes.kind import KINDS, Kind, iteration, register
 from runtime.nodes.members import absence, attendance
 from runtime.nodes.state import Message, State, initial_state
@@ -36,6 +47,7 @@ __all__ = [
     "TextSettings",
     "Upstream",
     "absence",
+    "asking",
     "attendance",
     "initial_state",
     "iteration",

@@ -17,7 +17,6 @@ MEMBER, MODEL = "[a member]", "[a model]"
 # blueprint calls a member by it, so as a word it tells nothing: it is struck out only where it
 # is written as a name.
 _SHORT = 3
-_SEPARATOR = r"[ \t_./:-]?"
 _START, _END = r"(?<![^\W_])", r"(?![^\W_])"
 _TITLES = ("node", "agent", "member", "expert", "author", "reviewer")
 _MENTION = re.compile(
@@ -82,11 +81,17 @@ class Scrub:
         models |= {each["model"] for each in ours}
         names = {node.id, node.label, *(each.id for each in upstream)}
         names |= {each.label for each in upstream}
-        self._models = _any(part for model in models for part in _of_model(model))
-        self._names = _any(map(_of_member, names))
+        self._marks = (
+            (_any(part for model in models for part in _of_model(model)), MODEL),
+            # Whole names have gone: what is left of one is the family alone.
+            (_any(map(_family, models)), MODEL),
+            (_any(map(_of_member, names)), MEMBER),
+        )
 
     def __call__(self, text: str) -> str:
-        return self._names.sub(MEMBER, self._models.sub(MODEL, text))
+        for name, mark in self._marks:
+            text = name.sub(mark, text)
+        return text
 
 
 def _any(patterns: Iterable[str]) -> re.Pattern[str]:
@@ -96,18 +101,26 @@ def _any(patterns: Iterable[str]) -> re.Pattern[str]:
 
 
 def _of_model(model: str) -> Iterable[str]:
-    """The full name, the model, who makes it, its family: of `openai:meta/llama3.1:8b`."""
-    provider, _, rest = model.partition(":")
-    if not rest:
-        provider, rest = "", model
-    *makers, last = rest.split("/")
-    yield from map(_whole, (model, rest, *makers, last))
+    """The full name, the model, who makes and who serves it: of `openai:meta/llama3.1:8b`."""
+    provider, rest = _split(model)
+    yield from map(_whole, (model, rest, *rest.split("/")))
     # "Open AI", as people write it.
     yield _whole(provider).replace("openai", r"open[ -]?ai")
-    family = re.match(r"[^\W\d_]{3,}", last)
-    if family:
-        version = rf"(?:{_SEPARATOR}[\w.:-]*\d[\w.:-]*)?"
-        yield rf"{_START}(?:chat[ -]?)?{re.escape(family[0])}{version}{_END}"
+
+
+def _family(model: str) -> str:
+    """The first word of the model, with any version: "Llama 3.1 70B", "ChatGPT-4"."""
+    _, rest = _split(model)
+    word = re.match(r"[^\W\d_]{3,}", rest.split("/")[-1])
+    if not word:
+        return ""
+    version = r"(?:[ \t_./:-]?[\w.:-]*\d[\w.:-]*)?"
+    return rf"{_START}(?:chat[ -]?)?{re.escape(word[0])}{version}{_END}"
+
+
+def _split(model: str) -> tuple[str, str]:
+    provider, _, rest = model.partition(":")
+    return (provider, rest) if rest else ("", model)
 
 
 def _of_member(name: str) -> str:
@@ -122,4 +135,6 @@ def _of_member(name: str) -> str:
 def _whole(name: str) -> str:
     """The name, its parts apart or together ("GPT 4o", "gpt4o"), but not within a word."""
     parts = re.findall(r"[^\W\d_]+|\d+", name)
-    return _START + _SEPARATOR.join(map(re.escape, parts)) + _END if parts else ""
+    most = max((len(gap) for gap in re.findall(r"[\W_]+", name)), default=1)
+    between = rf"[ \t_.,/:-]{{0,{most}}}"
+    return _START + between.join(map(re.escape, parts)) + _END if parts else ""

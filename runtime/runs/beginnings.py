@@ -46,15 +46,16 @@ def create(
         limits={**document.stated_limits, **budgets.checked(limits or {})},
         idempotency_key=idempotency_key,
     )
-    return start(run, owner)
+    return start(run, owner, document)
 
 
 def start(
     run: models.Run,
     owner: AbstractBaseUser | None,
+    document: blueprints.Document,
     prepare: Callable[[models.Run], None] = lambda run: None,
 ) -> models.Run:
-    """Store a new run and enqueue it; what `prepare` stores for it goes along.
+    """Store a new run of a sound document and enqueue it; what `prepare` stores goes along.
 
     Its idempotency key and its model are as they were asked for. Returns the earlier run if
     the key has made one, and raises what `create` does.
@@ -67,7 +68,7 @@ def start(
     run.request_digest = _digest(**{name: getattr(run, name) for name in _ASKED})
     if key and (earlier := _made_before(owner, key, run.request_digest)):
         return earlier
-    run.model = _check_models(run)
+    run.model = _check_models(run, document)
     try:
         return _insert(run, owner, prepare)
     except IntegrityError:
@@ -113,12 +114,12 @@ def _insert(
     return run
 
 
-def _check_models(run: models.Run) -> str:
+def _check_models(run: models.Run, document: blueprints.Document) -> str:
     """The run's own model in full; refuses if any node's model cannot be called, or has no
     price where a limit on money holds."""
     resolved = llm.resolve(run.model)
     needs_price = budgets.needs_price(run)
-    for node in rows.document_of(run).nodes:
+    for node in document.nodes:
         for name in {node.model, str(node.settings.get("fallbackModel") or "")} - {""}:
             try:
                 _check_price(llm.resolve(name), needs_price)

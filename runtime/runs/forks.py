@@ -45,8 +45,9 @@ def fork(
         parent_seq=until.seq if until else 0,
         idempotency_key=idempotency_key,
     )
+    document = blueprints.parse(blueprints.overridden(version.document, run.overrides))
     if until is None:
-        return beginnings.start(run, owner)
+        return beginnings.start(run, owner, document)
     for name, value in ends.projection(history.state_after(parent, until)).items():
         setattr(run, name, value)
     same_graph = is_same and run.god_mode == parent.god_mode
@@ -57,7 +58,7 @@ def fork(
         else:
             history.transplant(parent, until, child, _graph(child))
 
-    return beginnings.start(run, owner, reuse)
+    return beginnings.start(run, owner, document, reuse)
 
 
 def _merged(

@@ -37,7 +37,10 @@ def fence_of(run: models.Run) -> events.Fence:
 
 
 def document_of(run: models.Run) -> blueprints.Document:
-    """The blueprint that the run executes: its version, with what a fork has changed."""
-    return blueprints.parse(
-        blueprints.overridden(run.blueprint_version.document, run.overrides)
-    )
+    """The blueprint that the run executes: its version, with what a fork has changed.
+
+    It was found sound when the run began, and is not looked through again: an alias that the
+    operator has removed since would fail a run that does not use it any more.
+    """
+    document = blueprints.overridden(run.blueprint_version.document, run.overrides)
+    return blueprints.Document.model_validate(blueprints.newest(document))

@@ -181,12 +181,12 @@ class Viewer:
 
     @property
     def after(self) -> int:
-        return max((frame["seq"] for frame in self.frames), default=0)
+        return max((frame.get("seq", 0) for frame in self.frames), default=0)
 
     @property
     def events(self) -> list[tuple[int, str]]:
         """What was told, but for the tokens."""
-        return [(f["seq"], f["event"]) for f in self.frames if f["event"] != "node_token"]
+        return [(f.get("seq", 0), f["event"]) for f in self.frames if f["event"] != "node_token"]
 
     async def follow(self) -> None:
         while not (self.frames and self.frames[-1]["event"] in ENDS):
