@@ -60,6 +60,7 @@ class RunState(serializers.Serializer[models.Run]):
     current_draft = serializers.CharField()
     gates = serializers.SerializerMethodField(help_text="those that are open")
     reason = serializers.CharField()
+    draft_cut = serializers.BooleanField(help_text="the draft ended at a token limit")
     members = serializers.JSONField(help_text="how many of those asked had their say")
     limits = serializers.JSONField()
     parent = serializers.UUIDField(  # type: ignore[assignment] # a name of the base class, too

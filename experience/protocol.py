@@ -107,6 +107,7 @@ class NodeComplete(FromLog):
     usage: dict[str, Any]
     model: str
     scripted: bool
+    cut: bool = False
 
 
 class NodeFailed(FromLog):
@@ -178,6 +179,7 @@ class RunComplete(FromLog):
     usage: dict[str, Any]
     cost: str | None
     members: dict[str, Any] = {}
+    draft_cut: bool = False
 
 
 class RunFailed(FromLog):

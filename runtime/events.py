@@ -28,7 +28,7 @@ KINDS: Mapping[str, str] = {
     "node.token": "node, task, text (what was added)",
     "node.retried": "node, task, code, message, next_try",
     "node.completed": "node, kind, iteration, task, output, score, duration_ms, usage, model, "
-    "scripted",
+    "scripted, cut",
     "node.failed": "node, kind, iteration, task, code, message, duration_ms",
     "node.stopped": "node, kind, iteration, task, limit, calls",
     "gate.opened": "gate, node, place, ask, why, next_nodes, current_draft, critic_score, "
@@ -38,7 +38,7 @@ KINDS: Mapping[str, str] = {
     "run.resumed": "by",
     "run.retried": "by, retry, code, message, node, limits, idempotency_key",
     "run.completed": "reason, approved, final_draft, critic_score, iteration_count, usage, "
-    "members",
+    "members, draft_cut",
     "run.failed": "code, message, node",
     "run.cancelled": "reason, by",
 }

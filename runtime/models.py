@@ -176,6 +176,9 @@ class Run(models.Model):
     error_code = models.CharField(max_length=50, blank=True)
     error_message = models.TextField(blank=True)
     usage = models.JSONField(default=dict, blank=True)
+    draft_cut = models.BooleanField(
+        default=False, help_text="its draft ended at a token limit, not by itself"
+    )
     members = models.JSONField(
         default=dict, blank=True, help_text="of the members asked, how many had their say"
     )

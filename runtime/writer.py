@@ -178,6 +178,7 @@ _COLUMNS = {
     "error_message": "text",
     "usage": "jsonb",
     "members": "jsonb",
+    "draft_cut": "boolean",
     "current_draft": "text",
     "critic_score": "float8",
     "iteration_count": "int",

@@ -48,6 +48,21 @@ def test_a_limit_that_leaves_no_draft_ends_the_run_as_failed_with_its_name(new_r
     assert run.usage["calls"] == 0
 
 
+def test_a_draft_that_a_token_limit_has_cut_is_said_to_be_cut(new_run, council, drain):
+    whole = new_run(version=council("d > w"))
+    run = new_run(version=council("d > w", w={"maxTokens": 5}))
+    drain()
+
+    run.refresh_from_db()
+    whole.refresh_from_db()
+    assert (run.status, run.draft_cut, whole.draft_cut) == ("completed", True, False)
+    assert run.events.get(kind="run.completed").data["draft_cut"] is True
+    cut = [
+        event.data["cut"] for event in run.events.filter(kind="node.completed").order_by("seq")
+    ]
+    assert cut == [False, True]
+
+
 def test_a_limit_of_tokens_is_never_exceeded(new_run, drain):
     run = new_run(limits={"tokens": 4_000})
 

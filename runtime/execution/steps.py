@@ -120,6 +120,8 @@ class NodeRun:
 
     def _completed(self, result: nodes.Result) -> Mapping[str, Any]:
         updates = {**result.updates, "active_node": self.node.id}
+        if "current_draft" in updates:
+            updates["draft_cut"] = result.is_cut
         self._finish(
             "node.completed",
             updates,
@@ -128,6 +130,7 @@ class NodeRun:
             usage=result.usage.as_json(),
             model=result.model,
             scripted=result.scripted,
+            cut=result.is_cut,
         )
         return updates
 

@@ -68,6 +68,7 @@ def passage(
         updates["feedback_history"] = [remark]
     if (draft := says.get("current_draft")) is not None:
         updates["current_draft"] = draft
+        updates["draft_cut"] = False
         updates["messages"] = [_changed(gate, state, draft)]
     return blueprints.Passage(updates, says.get("next_node") or None)
 

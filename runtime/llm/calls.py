@@ -162,6 +162,7 @@ class _Heard:
             usage=prices.usage(self.full, self.counted, self.reported_model),
             model=self.full,
             scripted=self.full.startswith("demo:"),
+            is_cut=self.ending in _OUT_OF_ROOM,
         )
 
 

@@ -40,6 +40,8 @@ class Reply:
     """The full `provider:model` that answered."""
     scripted: bool
     """No AI wrote this: it comes from the demo model's script."""
+    is_cut: bool = False
+    """It ended at the token limit, not by itself."""
 
 
 def clean(text: str) -> str:

@@ -27,6 +27,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='run',
+            name='draft_cut',
+            field=models.BooleanField(default=False, help_text='its draft ended at a token limit, not by itself'),
+        ),
+        migrations.AddField(
+            model_name='run',
             name='god_mode',
             field=models.BooleanField(default=False, help_text='a gate before every node'),
         ),

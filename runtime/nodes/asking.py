@@ -69,6 +69,7 @@ def result(
         usage=total([reply.usage for reply in replies]),
         model=replies[-1].model,
         scripted=replies[-1].scripted,
+        is_cut=replies[-1].is_cut,
     )
 
 

@@ -73,6 +73,8 @@ class State(TypedDict):
     decisions: Annotated[dict[str, str], latest]
     """What each node that decides has decided last; the run goes on by these."""
     scores: Annotated[list[Score], operator.add]
+    draft_cut: Annotated[bool, last]
+    """The current draft ended at a token limit, not by itself."""
 
 
 def initial_state(run_id: str, topic: str) -> State:
@@ -91,4 +93,5 @@ def initial_state(run_id: str, topic: str) -> State:
         first_judged={},
         decisions={},
         scores=[],
+        draft_cut=False,
     )

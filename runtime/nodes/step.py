@@ -144,3 +144,5 @@ class Result:
     usage: llm.Usage
     model: str
     scripted: bool
+    is_cut: bool = False
+    """The answer ended at the token limit, not by itself."""

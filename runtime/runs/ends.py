@@ -72,6 +72,7 @@ def _drafted(row: Mapping[str, Any]) -> dict[str, Any]:
         "final_draft": row.get("current_draft", ""),
         "critic_score": row.get("critic_score"),
         "iteration_count": row.get("iteration_count", 0),
+        "draft_cut": row.get("draft_cut", False),
     }
 
 
@@ -129,7 +130,7 @@ def _ended(status: models.Status, **fields: Any) -> dict[str, Any]:
 
 def projection(state: Mapping[str, Any]) -> dict[str, Any]:
     """What of the working state the run's row repeats."""
-    names = ("current_draft", "critic_score", "iteration_count")
+    names = ("current_draft", "critic_score", "iteration_count", "draft_cut")
     return {name: state[name] for name in names if name in state}
 
 

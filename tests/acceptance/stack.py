@@ -186,7 +186,8 @@ class Viewer:
     @property
     def events(self) -> list[tuple[int, str]]:
         """What was told, but for the tokens."""
-        return [(f.get("seq", 0), f["event"]) for f in self.frames if f["event"] != "node_token"]
+        told = [frame for frame in self.frames if frame["event"] != "node_token"]
+        return [(frame.get("seq", 0), frame["event"]) for frame in told]
 
     async def follow(self) -> None:
         while not (self.frames and self.frames[-1]["event"] in ENDS):
