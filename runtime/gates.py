@@ -179,11 +179,13 @@ def _answered(gate: models.Gate) -> errors.GateAnswered:
 
 def _check(gate: models.Gate, action: str, says: Mapping[str, Any]) -> None:
     if action not in gate.actions:
-        raise _invalid(f"Here one can {' or '.join(gate.actions)}.", actions=gate.actions)
+        allowed = " or ".join(gate.actions)
+        raise _invalid(f"This gate cannot be answered so; {allowed} it.", actions=gate.actions)
     unknown = says.keys() - _SAYS[action]
     if unknown:
-        known = ", ".join(sorted(_SAYS[action])) or "nothing"
-        raise _invalid(f"With {action} goes {known}.", unknown=sorted(unknown))
+        known = ", ".join(sorted(_SAYS[action]))
+        strange = ", ".join(sorted(unknown))
+        raise _invalid(f"{action} knows no {strange}; it takes {known}.", unknown=[*unknown])
     if action == Action.MODIFY:
         _check_changes(gate, says)
     for name in _TEXTS:

@@ -91,6 +91,14 @@ def test_a_gate_is_answered_on_its_page_once(page, waiting, drain):
     assert 'name="action"' not in again
 
 
+def test_a_draft_that_the_browser_sends_back_as_it_was_is_not_taken_for_modified(page, waiting):
+    models.Gate.objects.update(proposal=the_gate(waiting).proposal | {"current_draft": "a\nb"})
+
+    _answer(page, waiting, action="modify", current_draft="a\r\nb", feedback="Shorter.")
+
+    assert waiting.gates.get().answer == {"feedback": "Shorter."}
+
+
 def test_an_answer_that_cannot_be_is_refused_on_the_page(page, waiting):
     body = _answer(page, waiting, action="modify")
 

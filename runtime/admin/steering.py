@@ -4,6 +4,8 @@ from typing import Any, ClassVar, cast
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.widgets import AdminTextareaWidget
+from django.db.models import F, QuerySet
 from django.http import HttpRequest
 
 from runtime import errors, gates, models
@@ -15,10 +17,14 @@ class AnswerForm(forms.ModelForm):
 
     action = forms.ChoiceField(widget=forms.RadioSelect)
     current_draft = forms.CharField(
-        required=False, strip=False, widget=forms.Textarea, help_text="with modify"
+        required=False, strip=False, widget=AdminTextareaWidget, help_text="with modify"
     )
-    feedback = forms.CharField(required=False, widget=forms.Textarea, help_text="with modify")
-    comment = forms.CharField(required=False, widget=forms.Textarea, help_text="with reject")
+    feedback = forms.CharField(
+        required=False, widget=AdminTextareaWidget, help_text="with modify"
+    )
+    comment = forms.CharField(
+        required=False, widget=AdminTextareaWidget, help_text="with reject"
+    )
     next_node = forms.ChoiceField(
         required=False, help_text="with modify or reject; a rejection to no node ends the run"
     )
@@ -42,7 +48,12 @@ class AnswerForm(forms.ModelForm):
         said = dict(self.cleaned_data)
         action = said.pop("action", None)
         if not self.errors and action:
-            says = {name: said[name] for name in _SAID[action] if said.get(name)}
+            # Browsers send every line of a text area with two characters at its end.
+            says = {
+                name: said[name].replace("\r\n", "\n")
+                for name in _SAID[action]
+                if said.get(name)
+            }
             if says.get("current_draft") == self.instance.proposal.get("current_draft"):
                 del says["current_draft"]
             try:
@@ -65,16 +76,36 @@ _SAID = {
 }
 
 
+class StateFilter(admin.SimpleListFilter):
+    """Whether somebody has still to answer."""
+
+    title = parameter_name = "state"
+
+    def lookups(self, *args: Any) -> list[tuple[str, str]]:
+        return [("open", "open"), ("answered", "answered"), ("over", "its run has ended")]
+
+    def queryset(
+        self, request: HttpRequest, gates: QuerySet[models.Gate]
+    ) -> QuerySet[models.Gate]:
+        match self.value():
+            case "open":
+                return gates.filter(answered_at=None, run__ended_at=None)
+            case "answered":
+                return gates.exclude(answered_at=None)
+            case "over":
+                return gates.filter(answered_at=None).exclude(run__ended_at=None)
+        return gates
+
+
 @admin.register(models.Gate)
 class GateAdmin(admin.ModelAdmin):
     """Gates: those that are open can be answered here."""
 
     form = AnswerForm
-    list_display = ("node", "place", "topic", "why", "opened_at", "deadline", "action",
-                    "answered_by")  # fmt: skip
-    list_filter = (("answered_at", admin.EmptyFieldListFilter), "place", "action")
+    list_display = ("topic", "node", "place", "state", "opened_at", "deadline")
+    list_filter = (StateFilter, "place")
     list_select_related = ("run",)
-    ordering = ("answered_at", "opened_at")
+    ordering = (F("answered_at").desc(nulls_first=True), "opened_at")
     readonly_fields = (
         *("run", "node", "place", "ask", "why", "answerers", "opened_at", "deadline"),
         *("on_deadline", "action_taken", "answer", "answered_by", "answered_at"),
@@ -115,6 +146,12 @@ class GateAdmin(admin.ModelAdmin):
     @admin.display(description="topic")
     def topic(self, gate: models.Gate) -> str:
         return gate.run.input_topic[:80]
+
+    @admin.display(description="state")
+    def state(self, gate: models.Gate) -> str:
+        if gate.answered_at is not None:
+            return f"{gate.action} by {gate.answered_by}"
+        return "its run has ended" if gate.run.has_ended else "open"
 
     @admin.display(description="why")
     def why(self, gate: models.Gate) -> str:
