@@ -32,6 +32,7 @@ def as_json(run: models.Run) -> dict[str, Any]:
             "approved": run.approved,
             "final_draft": run.final_draft,
             "current_draft": run.current_draft,
+            "draft_cut": run.draft_cut,
             "critic_score": run.critic_score,
             "iteration_count": run.iteration_count,
             "error_code": run.error_code,
@@ -202,8 +203,8 @@ def _answer(event: events.Logged | None) -> Iterator[str]:
         yield "Nobody has answered."
         return
     data = event.data
-    done = {"approve": "approved", "modify": "modified", "reject": "rejected"}[data["action"]]
-    yield f"**{plain(data['by'])}** {done} at {events.stamp(event.at)}."
+    done = outcomes.done(data).capitalize()
+    yield f"{done} by **{plain(data['by'])}** at {events.stamp(event.at)}."
     for name, value in data["answer"].items():
         yield f"{plain(name.replace('_', ' ').capitalize())}:"
         yield fence(str(value))
@@ -255,8 +256,9 @@ def _usage(data: Mapping[str, Any]) -> str:
     tokens = [usage["input_tokens"], usage["output_tokens"]]
     read, written = ("unknown" if each is None else str(each) for each in tokens)
     cost = plain(outcomes.money(usage["cost"]))
-    scripted = " · scripted demo model" if data["scripted"] else ""
-    return f" · {usage['calls']} calls · tokens {read} in, {written} out · {cost}{scripted}"
+    notes = " · scripted demo model" if data["scripted"] else ""
+    notes += " · cut off at its token limit" if data.get("cut") else ""
+    return f" · {usage['calls']} calls · tokens {read} in, {written} out · {cost}{notes}"
 
 
 def _output(output: Mapping[str, Any]) -> Iterator[str]:

@@ -22,8 +22,14 @@ def sentence(end: events.Logged) -> str:
     if end.kind == "run.cancelled":
         how = "rejected" if data["reason"] == "rejected" else "cancelled"
         return f"{how} by {data['by']}"
-    without = f"; {attendance(data)}" if missing(data) else ""
-    return reason(data["reason"], data["approved"]) + without
+    parts = [reason(data["reason"], data["approved"]), *reserve(data)]
+    return "; ".join(parts)
+
+
+def reserve(data: Mapping[str, Any]) -> list[str]:
+    """What keeps the result of a completed run from being whole."""
+    cut = ["its text was cut off at a token limit"] if data.get("draft_cut") else []
+    return [*([attendance(data)] if missing(data) else []), *cut]
 
 
 def reason(name: str, approved: bool | None) -> str:
@@ -31,7 +37,7 @@ def reason(name: str, approved: bool | None) -> str:
     if name in _EARLY or name.endswith("_limit"):
         return f"{_EARLY.get(name) or f'stopped at {limit(name)}'}, not approved"
     if approved is None:
-        return "finished, no critic"
+        return "finished, no critic decided"
     return "approved by the critic" if approved else "finished, not approved"
 
 
@@ -91,3 +97,19 @@ def _number(value: int | None, least: str) -> str:
 def money(cost: Any, least: str = "") -> str:
     """US dollars."""
     return "unknown" if cost is None else f"{least}${float(cost):.4g}"
+
+
+def done(answer: Mapping[str, Any]) -> str:
+    """What was done at a gate (by somebody), by the data of its `gate.answered`."""
+    return _DONE.get((answer.get("place", ""), answer["action"])) or _DONE["", answer["action"]]
+
+
+_DONE = {
+    ("", "approve"): "approved",
+    ("", "modify"): "modified",
+    ("", "reject"): "rejected",
+    ("limit", "approve"): "limit extended",
+    ("limit", "reject"): "stopped at the limit",
+    ("iterations", "approve"): "given one more round",
+    ("iterations", "reject"): "loop ended",
+}

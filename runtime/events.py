@@ -34,7 +34,7 @@ KINDS: Mapping[str, str] = {
     "gate.opened": "gate, node, place, ask, why, next_nodes, current_draft, critic_score, "
     "iteration_count, feedback, may_change, actions, targets, answerers, opened_at, deadline, "
     "on_deadline; at a limit also limit, limits, step",
-    "gate.answered": "gate, node, action, by, answer, limits",
+    "gate.answered": "gate, node, place, action, by, answer, limits",
     "run.resumed": "by",
     "run.retried": "by, retry, code, message, node, limits, idempotency_key",
     "run.completed": "reason, approved, final_draft, critic_score, iteration_count, usage, "

@@ -228,6 +228,7 @@ def _take(
         key=f"gate.answered/{gate.pk}",
         gate=str(gate.pk),
         node=gate.node,
+        place=gate.place,
         action=action,
         by=by,
         answer=dict(says),

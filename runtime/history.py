@@ -67,7 +67,25 @@ def transplant(
 def state_after(run: models.Run, until: models.Event) -> dict[str, Any]:
     """The working state with what was finished right after a step."""
     writes = _writes(run, until)
-    state = dict(_load(_checkpoint(run, writes[0].checkpoint_id))["channel_values"])
+    return _folded(_checkpoint(run, writes[0].checkpoint_id), writes)
+
+
+def state_now(run: models.Run) -> dict[str, Any]:
+    """The working state with all that is finished, also of a step that came to no end."""
+    last = models.Checkpoint.objects.filter(thread_id=str(run.pk), ns="")
+    checkpoint = last.order_by("-checkpoint_id").first()
+    if checkpoint is None:
+        return {}
+    writes = models.CheckpointWrite.objects.filter(
+        thread_id=str(run.pk), checkpoint_id=checkpoint.checkpoint_id, idx__gte=0
+    )
+    return _folded(checkpoint, writes.order_by("task_path", "task_id", "idx"))
+
+
+def _folded(
+    checkpoint: models.Checkpoint, writes: Iterable[models.CheckpointWrite]
+) -> dict[str, Any]:
+    state = dict(_load(checkpoint)["channel_values"])
     reducers = {
         name: hint.__metadata__[0]
         for name, hint in get_type_hints(nodes.State, include_extras=True).items()

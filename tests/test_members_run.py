@@ -201,6 +201,20 @@ async def test_a_node_that_takes_longer_than_its_time_limit_has_failed(
     assert run.members["missing"] == ["answer_2"]
 
 
+def test_a_run_that_a_limit_stopped_counts_the_members_that_had_their_say(
+    shipped_blueprints, alice, drain
+):
+    version = models.Blueprint.objects.get(slug="vote").newest
+    run = runs.create(
+        topic="x", version=version, owner=alice, model="demo:instant", limits={"calls": 2}
+    )
+
+    drain()
+
+    run.refresh_from_db()
+    assert (run.reason, run.members["present"], run.members["of"]) == ("call_limit", 2, 3)
+
+
 @pytest.mark.parametrize(
     "slug", ["draft-critic-writer", "single", "three-opinions", "vote", "red-team"]
 )

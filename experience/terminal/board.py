@@ -234,9 +234,7 @@ class Board:
 
 def print_result(console: Console, end: events.Logged) -> None:
     """The draft of a completed run, and what is to be known of it."""
-    title = "Final draft"
-    if outcomes.missing(end.data):
-        title += f", {outcomes.attendance(end.data)}"
+    title = "; ".join(["Final draft", *outcomes.reserve(end.data)])
     console.print(Panel(Text(end.data["final_draft"]), title=escape(title)))
     console.print(table(outcomes.facts(end)))
 
@@ -256,14 +254,14 @@ def finished(data: dict[str, Any]) -> str:
         parts.append(f"{data['score']:g} / 10")
     if choice := data["output"].get("choice"):
         parts.append(f"chose {choice}")
+    parts += ["cut off at its token limit"] if data.get("cut") else []
     return " · ".join(parts)
 
 
 def answered(data: dict[str, Any]) -> str:
     """The answer to a gate in one line."""
-    done = {"approve": "approved", "modify": "modified", "reject": "rejected"}[data["action"]]
     says = data["answer"]
-    parts = [f"{data['node']}: {done} by {data['by']}"]
+    parts = [f"{data['node']}: {outcomes.done(data)} by {data['by']}"]
     parts += ["with a changed draft"] if "current_draft" in says else []
     parts += [f"to {says['next_node']}"] if says.get("next_node") else []
     parts += [f"limits {limits.written(says['limits'])}"] if says.get("limits") else []

@@ -66,8 +66,7 @@ class Dialogue:
             return {}
         says = {}
         if self.gate["targets"]:
-            nodes = ", ".join(self.gate["targets"])
-            says["next_node"] = await self._line(f"Back to {nodes} (empty: end the run): ")
+            says["next_node"] = await self._node("Send it to", "end the run")
         says["comment"] = await self._line("Why? ")
         return {name: text for name, text in says.items() if text}
 
@@ -79,13 +78,20 @@ class Dialogue:
         if "feedback" in may:
             says["feedback"] = await self._line("Feedback for what follows (empty: none): ")
         if "next_node" in may:
-            nodes = ", ".join(self.gate["targets"])
-            says["next_node"] = await self._line(f"Go on with {nodes} (empty: as proposed): ")
+            says["next_node"] = await self._node("Go on with", "as proposed")
         says = {name: value for name, value in says.items() if value}
         if not says:
             self._complain("Nothing was modified.")
             return None
         return says
+
+    async def _node(self, question: str, otherwise: str) -> str:
+        """One of the nodes that it can be sent to, or empty."""
+        nodes = self.gate["targets"]
+        while True:
+            said = await self._line(f"{question} {', '.join(nodes)} (empty: {otherwise}): ")
+            if said in ("", *nodes):
+                return said
 
     async def _edited(self) -> str:
         """The draft as it was left in the editor; empty when it was not changed."""

@@ -28,6 +28,7 @@ class Follower:
     def __init__(self, run: models.Run, *, as_json: bool = False, user: Any = None) -> None:
         self.run, self.as_json, self.user = run, as_json, user
         self.interrupted, self.stirred = asyncio.Event(), asyncio.Event()
+        self.has_asked = asyncio.Event()  # at a gate, or said how to answer it
         self._is_up_to_date = False
         self._asked: set[str] = set()
 
@@ -132,6 +133,7 @@ class Follower:
         self.live.stop()
         facts = [("cost so far", outcomes.money(self.board.cost))]
         gate.show(self.console, opened, self.board.drafts, facts)
+        self.has_asked.set()
         stays = True
         if await in_thread(self._may_answer)(opened):
             if keyboard.is_there(self.console.is_terminal):
@@ -166,14 +168,15 @@ class Follower:
             while (answer := await self._next(asked)) is not None:
                 if await in_thread(self._give)(opened, answer):
                     self._forget_draft(asked)
+                    await void  # until the log says so
                     return True
         except keyboard.Dropped:
-            if asked.editor:
-                _say(f"What you wrote is in {asked.editor.path}")
+            self._keep_draft(asked)
             return True
         finally:
             self.board.is_mid_line = False
             void.cancel()
+        self._keep_draft(asked)
         self._print_commands("It goes on waiting. To answer it:", opened)
         _say(f"To see it again: {self._follow_again}")
         return False
@@ -194,7 +197,7 @@ class Follower:
                 UUID(opened["gate"]), action=answer.action, by=self._name, says=answer.says
             )
         except (errors.GateAnswered, errors.RunFinished):
-            return True  # the log says so in a moment
+            return True  # the log says by whom
         except errors.Refusal as refusal:
             self.console.print(str(refusal), style="red", markup=False, highlight=False)
             return False
@@ -204,6 +207,13 @@ class Follower:
     def _forget_draft(asked: dialogue.Dialogue) -> None:
         if asked.editor:
             asked.editor.forget()
+
+    @staticmethod
+    def _keep_draft(asked: dialogue.Dialogue) -> None:
+        if asked.editor and asked.editor.text == asked.gate["current_draft"]:
+            asked.editor.forget()
+        elif asked.editor:
+            _say(f"What you wrote is in {asked.editor.path}")
 
     async def _void(self, gate_id: str) -> None:
         """Wait until the gate is not to be answered here any more."""

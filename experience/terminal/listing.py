@@ -24,7 +24,7 @@ def show_many(console: Console, found: Iterable[models.Run]) -> None:
         console = Console(file=console.file, width=PIPED_WIDTH)
     table = Table(box=None, pad_edge=False)
     table.add_column("id", no_wrap=True, min_width=36)
-    for name in ("created", "how it is", "score", "members"):
+    for name in ("created", "status", "score", "members"):
         table.add_column(name, no_wrap=name == "created")
     table.add_column("topic", no_wrap=True, overflow="ellipsis")
     for run in found:
@@ -46,7 +46,8 @@ def _when(at: Any) -> str:
 def _state(run: models.Run) -> str:
     match run.status:
         case models.Status.COMPLETED:
-            return outcomes.reason(run.reason, run.approved)
+            cut = ", cut off" if run.draft_cut else ""
+            return outcomes.reason(run.reason, run.approved) + cut
         case models.Status.FAILED:
             return f"failed: {run.error_code}"
         case models.Status.CANCELLED:

@@ -10,7 +10,7 @@ from typing import Any
 from django.utils import timezone
 from procrastinate.contrib.django import app
 
-from runtime import blueprints, budgets, checkpoints, errors, events, models, nodes, writer
+from runtime import blueprints, budgets, errors, events, history, models, nodes, writer
 from runtime.runs import rows
 
 
@@ -62,7 +62,7 @@ def _stopped(
         message = f"The {limit.replace('_', ' ')} was reached before there was any draft."
         data, fields = failure(errors.Fault(limit, message), node="", usage=usage)
         return "run.failed", data, fields
-    state = checkpoints.state_of(run)
+    state = history.state_now(run)
     data, fields = _result(run, document, state, limit, False, usage)
     return "run.completed", data | _drafted(projection(vars(run))), fields
 
