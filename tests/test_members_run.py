@@ -215,6 +215,30 @@ def test_a_run_that_a_limit_stopped_counts_the_members_that_had_their_say(
     assert (run.reason, run.members["present"], run.members["of"]) == ("call_limit", 2, 3)
 
 
+async def test_a_member_whose_model_is_not_set_up_any_more_is_missing_like_any_other(
+    council_of_three, settings
+):
+    for node in council_of_three.document["nodes"]:
+        if node["id"] == "answer_2":
+            node["model"] = "anthropic:claude"
+    settings.ANTHROPIC_API_KEY = "sk-test"
+    newer = await council_of_three.blueprint.versions.acreate(
+        number=2, document=council_of_three.document
+    )
+    async with provider.serve(Speaker()) as server:
+        settings.OPENAI_BASE_URL = server.url
+        run = await sync_to_async(runs.create)(
+            topic="x", version=newer, owner=None, model="openai:chair"
+        )
+        settings.ANTHROPIC_API_KEY = ""
+        await tasks.work(wait=False)
+
+    await run.arefresh_from_db()
+    assert run.members["missing"] == ["answer_2"], run.error_message
+    failed = await run.events.aget(kind="node.failed")
+    assert failed.data["code"] == "model_not_configured"
+
+
 @pytest.mark.parametrize(
     "slug", ["draft-critic-writer", "single", "three-opinions", "vote", "red-team"]
 )

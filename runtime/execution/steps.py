@@ -23,7 +23,7 @@ class NodeRun:
     ) -> None:
         self.attempt, self.node, self.state, self.task = attempt, node, state, task
         self.kind = nodes.KINDS[node.kind]
-        self.model = llm.resolve(node.model) if node.model else attempt.run.model
+        self.model = _resolved(node.model) if node.model else attempt.run.model
         self.begun = time.monotonic()
         self.tries = 0
         self.calls = 0
@@ -74,7 +74,7 @@ class NodeRun:
         except errors.Fault:
             if not fallback:
                 raise
-        return await self._try_again_and_again(llm.resolve(fallback), is_last=True)
+        return await self._try_again_and_again(_resolved(fallback), is_last=True)
 
     async def _try_again_and_again(self, model: str, *, is_last: bool) -> nodes.Result:
         waits = _waits(self.node.settings.retries)
@@ -186,6 +186,14 @@ class NodeRun:
         await self.attempt.writer.write(
             writer.Change(self.attempt.fence, new, finished_task=self.task)
         )
+
+
+def _resolved(model: str) -> str:
+    """The model in full. If that cannot be said any more, its call will say why."""
+    try:
+        return llm.resolve(model)
+    except errors.Refusal:
+        return model
 
 
 def _waits(retries: int | None) -> Iterator[float]:
