@@ -86,6 +86,9 @@ def test_god_mode_puts_a_gate_before_every_node(new_run, drain):
         drain()
 
     assert run.status == "completed"
+    assert run.gates.get(number=1, node="writer_agent").proposal["why"] == (
+        "critic_agent decided: approve. Writer is next."
+    )
     assert asked == nodes_started(run)
     assert asked == [*["master_agent", "critic_agent"] * 2, "writer_agent"]
 

@@ -35,12 +35,13 @@ def question(gate: blueprints.Gate, state: nodes.State, task: str) -> gates.Ques
 
 def _why(gate: blueprints.Gate, state: nodes.State) -> str:
     label = gate.node.label or gate.node.id
-    match gate.place:
-        case "before":
-            return f"{label} is next."
-        case "iterations":
-            return f"{label} has reached its limit without approving the draft."
-    decision = state["decisions"].get(gate.node.id)
+    if gate.place == "iterations":
+        return f"{label} has reached its limit without approving the draft."
+    before = state["active_node"] if gate.place == "before" else gate.node.id
+    decision = state["decisions"].get(before, "")
+    if gate.place == "before":
+        decided = f"{before} decided: {decision}. " if decision else ""
+        return f"{decided}{label} is next."
     return f"{label} has finished{f' and decided: {decision}' if decision else ''}."
 
 
