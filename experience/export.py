@@ -200,7 +200,7 @@ def _gates(log: Iterable[events.Logged]) -> Iterator[str]:
 
 def _answer(event: events.Logged | None) -> Iterator[str]:
     if event is None:
-        yield "Nobody has answered."
+        yield "No answer is in this log."
         return
     data = event.data
     done = outcomes.done(data).capitalize()

@@ -82,7 +82,7 @@ def test_who_answered_what_and_when_is_in_it(new_run, council, drain):
     text = export.as_markdown(run)
 
     answered = text.index(f"Rejected by **alice** at {events.stamp(first.answered_at)[:19]}")
-    assert answered < text.index("Far too long.") < text.index("Nobody has answered.")
+    assert answered < text.index("Far too long.") < text.index("No answer is in this log.")
     assert "w is next. Is it fair?" in text
     assert "There is no result. The last draft was:" in text
 
