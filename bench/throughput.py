@@ -160,11 +160,14 @@ async def _all_completed(runs: list[models.Run]) -> None:
 # --- bare --------------------------------------------------------------------------------
 
 
-async def _run_node(
-    node: nodes.Node, state: nodes.State, task: str, tries: int
-) -> Mapping[str, Any]:
-    result = await nodes.KINDS[node.kind](nodes.Step(node, state, MODEL, lambda _text: None))
+async def _run_node(node: nodes.Node, state: nodes.State, task: str) -> Mapping[str, Any]:
+    step = nodes.Step(node, state, MODEL, lambda _text: None)
+    result = await nodes.KINDS[node.kind].run(step)
     return {**result.updates, "active_node": node.id}
+
+
+async def _ask(gate: blueprints.Gate, state: nodes.State, task: str) -> blueprints.Passage:
+    raise AssertionError("this council has no gates")
 
 
 async def _bare(savers: list[Any], count: int) -> float:
@@ -176,9 +179,7 @@ async def _bare(savers: list[Any], count: int) -> float:
     waiting = iter(range(count))
 
     async def drive(saver: BaseCheckpointSaver[Any] | None) -> None:
-        graph = blueprints.compile(
-            document, _run_node, checkpointer=saver, max_tries=3, first_wait=0.5
-        )
+        graph = blueprints.compile(document, _run_node, _ask, checkpointer=saver)
         for _ in waiting:
             run_id = str(uuid.uuid4())
             config: Any = {"configurable": {"thread_id": run_id}, "recursion_limit": 1000}

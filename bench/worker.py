@@ -6,6 +6,7 @@ Valkey and the socket, so that what is measured begins at the node and not at th
 
 import os
 import time
+from dataclasses import replace
 
 import django
 
@@ -19,13 +20,13 @@ from runtime import nodes  # noqa: E402
 
 def stamped(kind: nodes.Kind) -> nodes.Kind:
     async def run(step: nodes.Step) -> nodes.Result:
-        result = await kind(step)
+        result = await kind.run(step)
         result.output["returned_at"] = time.time()
         return result
 
-    return run
+    return replace(kind, run=run)
 
 
 if __name__ == "__main__":
-    nodes.KINDS = {name: stamped(kind) for name, kind in nodes.KINDS.items()}
+    nodes.KINDS.update({name: stamped(kind) for name, kind in nodes.KINDS.items()})
     management.call_command("worker")
