@@ -239,6 +239,11 @@ def may_connect_from(scope: Mapping[str, Any]) -> bool:
     )
 
 
+def fresh(held: Credential) -> Any:
+    """The user of a credential as they are now: rights may have been taken from them since."""
+    return User.objects.get(pk=held.user.pk)
+
+
 def still_valid(held: Mapping[Any, Credential]) -> set[Any]:
     """The keys of those credentials that are still good: two queries for all of them."""
     tokens = {c.token_id for c in held.values() if c.token_id}

@@ -230,9 +230,12 @@ class CouncilConsumer(AsyncConsumer):
             await self._complain(str(refusal), refusal.code, dict(refusal.detail))
         except (OperationalError, InterfaceError):
             await self._complain("The database does not answer. Try again.", "unavailable")
+        except Exception:
+            logger.exception("an answer to run %s failed by a mistake of ours", self.run_id)
+            await self._complain("Something went wrong inside CouncilOS.", "internal")
 
     def _answer_gate(self, said: protocol.Answer, arrived: datetime) -> None:
-        user = self.credential.user
+        user = access.fresh(self.credential)
         run = access.find_run(user, self._run_uuid())
         gate = gates.find(run, said.gate_id, seen_at=arrived)
         access.check_may_answer(user, gate)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from runtime import events
+from runtime import events, gates
 
 # Close codes. The first group: do not come back; the second: come back with `after`.
 ENDED = 1000
@@ -253,9 +253,9 @@ class Answer(BaseModel):
 
     @property
     def says(self) -> dict[str, Any]:
-        """What is said beside the action."""
+        """What is said beside the action. Raises errors.AnswerInvalid."""
         named = self.model_dump(include={"next_node", "comment", "limits"}, exclude_none=True)
-        return {**(self.modified_state or {}), **named}
+        return gates.says(self.action, self.modified_state, **named)
 
 
 FROM_CLIENT: TypeAdapter[Ack | Ping | Answer] = TypeAdapter(

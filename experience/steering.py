@@ -116,7 +116,7 @@ def approve(request: Request, run_id: UUID) -> Response:
     asked.is_valid(raise_exception=True)
     said = dict(asked.validated_data)
     action, gate_id = said.pop("action"), said.pop("gate_id", None)
-    says = said.pop("modified_state", {}) | said
+    says = gates.says(action, said.pop("modified_state", None), **said)
     gate = gates.find(run, gate_id, seen_at=arrived)
     access.check_may_answer(request.user, gate)
     user = shapes.user(request)
@@ -190,8 +190,10 @@ def _version(
     """The blueprint version that was asked for; None: the parent's own."""
     if blueprint_id is None and number is None:
         return None
-    own = parent.blueprint_version.blueprint
-    blueprint = access.find_blueprint(request.user, blueprint_id) if blueprint_id else own
+    own = parent.blueprint_version
+    if number == own.number and blueprint_id in (None, own.blueprint_id):
+        return own  # who may see the run sees what it runs, but no other version of it
+    blueprint = access.find_blueprint(request.user, blueprint_id or own.blueprint_id)
     return library.version(blueprint, number)
 
 

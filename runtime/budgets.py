@@ -128,13 +128,18 @@ def needs_price(run: models.Run) -> bool:
 
 
 def is_metered(run: models.Run) -> bool:
-    """Whether any limit on calls, tokens or money holds for the run."""
-    return bool(next(_caps(run), None))
+    """Whether any limit on calls, tokens or money may hold for the run."""
+    return not _OWN.isdisjoint(run.limits) or (
+        run.owner_id is not None and models.Allowance.objects.exists()
+    )
+
+
+_OWN = frozenset({"calls", "tokens", "cost"})
 
 
 def _caps(run: models.Run) -> Iterator[_Cap]:
     limits = run.limits
-    if not {"calls", "tokens", "cost"}.isdisjoint(limits):
+    if not _OWN.isdisjoint(limits):
         cost = Decimal(str(limits["cost"])) if "cost" in limits else None
         yield _Cap({"run_id": run.pk}, "", limits.get("calls"), limits.get("tokens"), cost)
     for each in allowances(run.owner_id):
@@ -276,13 +281,15 @@ def settle_all(run_id: Any) -> None:
     Inside a transaction that has locked the run's row.
     """
     rows = models.Reservation.objects.select_for_update().filter(run_id=run_id).order_by("pk")
-    for row in rows:
+    found = list(rows)
+    _lock_in_order({pk for row in found for pk in row.accounts})
+    for row in found:
         _settle(row, row.tokens, row.cost)
 
 
 def _settle(row: models.Reservation, tokens: int, cost: Decimal | None) -> None:
     row.delete()
-    pks = [*_in_order(row.accounts)]
+    pks = _lock_in_order(row.accounts)
     models.Account.objects.filter(pk__in=pks).update(
         tokens_spent=F("tokens_spent") + tokens,
         tokens_reserved=F("tokens_reserved") - _reserved(row)[0],
@@ -291,9 +298,9 @@ def _settle(row: models.Reservation, tokens: int, cost: Decimal | None) -> None:
     )
 
 
-def _in_order(pks: Sequence[int]) -> Iterator[int]:
-    rows = models.Account.objects.select_for_update().filter(pk__in=pks).order_by("pk")
-    return iter(rows.values_list("pk", flat=True))
+def _lock_in_order(pks: Iterable[int]) -> list[int]:
+    rows = models.Account.objects.select_for_update().filter(pk__in=[*pks]).order_by("pk")
+    return list(rows.values_list("pk", flat=True))
 
 
 def _reserved(row: models.Reservation) -> tuple[int, Decimal]:

@@ -277,7 +277,9 @@ class RunSaver(Saver):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        change = self._finished(task_id) or writer.Change(self._fence)
+        # A node that LangGraph cancels just as it finishes has not: what is stored is an error.
+        finished = None if _are_special(writes) else self._finished(task_id)
+        change = finished or writer.Change(self._fence)
         change.writes = self._write_rows(config, writes, task_id, task_path)
         await self._writer.write(change)
 

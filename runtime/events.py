@@ -78,7 +78,7 @@ def stamp(at: datetime) -> str:
 
 
 def clean(value: Any) -> Any:
-    """The value with NUL and lone surrogates replaced: PostgreSQL's JSON refuses both."""
+    """The value with control characters and lone surrogates replaced, see `llm.clean`."""
     if isinstance(value, str):
         return llm.clean(value)
     if isinstance(value, Mapping):

@@ -75,7 +75,7 @@ def _open(run: models.Run, question: Question) -> None:
         number=question.number,
         node=question.node,
         place=question.place,
-        ask=question.ask,
+        ask=events.clean(question.ask),
         proposal=events.clean(question.proposal),
         actions=list(question.actions),
         targets=list(question.targets),
@@ -109,8 +109,8 @@ def as_json(gate: models.Gate) -> dict[str, Any]:
 
 
 def open_of(run: models.Run) -> list[models.Gate]:
-    """The gates that an unended run waits at, oldest first."""
-    if run.has_ended:
+    """The gates that a run waits at, oldest first."""
+    if run.status != models.Status.PAUSED:
         return []
     return list(run.gates.filter(answered_at=None).order_by("opened_at", "pk"))
 
@@ -162,9 +162,23 @@ def answer(
             raise _answered(gate)
         if run.has_ended:
             raise errors.RunFinished(status=run.status)
+        if run.status != models.Status.PAUSED:
+            raise errors.GateNotOpen  # left behind by a failure; it is asked anew
         _check(gate, action, says)
         _take(run, gate, action=action, by=by, says=events.clean(says))
     return gate
+
+
+def says(
+    action: str, modified_state: Mapping[str, Any] | None, **beside: Any
+) -> dict[str, Any]:
+    """What is said beside an action, from the fields that clients send.
+
+    Raises errors.AnswerInvalid when there is a modified state, and the action is another.
+    """
+    if modified_state is not None and action != Action.MODIFY:
+        raise _invalid("A modified_state goes with modify only.")
+    return {**(modified_state or {}), **beside}
 
 
 def _answered(gate: models.Gate) -> errors.GateAnswered:
@@ -197,8 +211,16 @@ def _check(gate: models.Gate, action: str, says: Mapping[str, Any]) -> None:
             f"From here the run can be sent to {', '.join(gate.targets) or 'no other node'}.",
             targets=gate.targets,
         )
-    if "limits" in says and gate.place != "limit":
+    if "limits" in says:
+        _check_limits(gate, says["limits"])
+
+
+def _check_limits(gate: models.Gate, limits: Any) -> None:
+    if gate.place != "limit":
         raise _invalid("Limits can be changed at a limit only.")
+    if not isinstance(limits, Mapping):
+        raise _invalid("Limits are an object of numbers by name.")
+    runs.check_prices(gate.run, budgets.checked(limits))
 
 
 def _check_changes(gate: models.Gate, says: Mapping[str, Any]) -> None:
@@ -279,8 +301,10 @@ def expire() -> list[UUID]:
 
 
 def _due() -> Any:
-    late = Q(answered_at=None, deadline__lte=timezone.now(), run__ended_at=None)
-    return models.Gate.objects.filter(late).exclude(on_deadline=OnDeadline.STAY)
+    late = Q(answered_at=None, deadline__lte=timezone.now())
+    return models.Gate.objects.filter(late, run__status=models.Status.PAUSED).exclude(
+        on_deadline=OnDeadline.STAY
+    )
 
 
 def _expire(run_ids: Iterable[UUID]) -> list[UUID]:
@@ -289,7 +313,7 @@ def _expire(run_ids: Iterable[UUID]) -> list[UUID]:
         with transaction.atomic():
             run = runs.lock(run_id)
             for gate in _due().filter(run_id=run_id).order_by("deadline"):
-                if run.has_ended:
+                if run.status != models.Status.PAUSED:
                     break
                 _take(run, gate, action=gate.on_deadline, by=DEADLINE, says={})
                 expired.append(run_id)

@@ -45,23 +45,26 @@ def copy(parent: models.Run, until: models.Event, child: models.Run) -> None:
 
 
 def transplant(
-    parent: models.Run, until: models.Event, child: models.Run, graph: blueprints.Compiled
+    parent: models.Run,
+    until: models.Event,
+    child: models.Run,
+    *,
+    old: blueprints.Compiled,
+    new: blueprints.Compiled,
 ) -> None:
-    """Let the child go on after a step of the parent, in another graph.
+    """Let the child go on after a step of the parent in another graph than the parent's.
 
-    Raises errors.ForkNotPossible when other branches were under way, or the other blueprint
-    has no such node.
+    Raises errors.ForkNotPossible when other branches were under way. Whether the new graph
+    can go on there, see `blueprints.continuing`.
     """
-    node = until.data["node"]
-    if node not in graph.nodes:
-        raise errors.ForkNotPossible(f"The other blueprint version has no node {node}.")
-    if not _is_alone(parent, until):
+    if not _is_alone(parent, until, old):
         raise errors.ForkNotPossible(
             "Other branches were under way at this step; choose one where they have met."
         )
-    graph.checkpointer = _SAVER
+    new.checkpointer = _SAVER
     values = {**state_after(parent, until), "run_id": str(child.pk)}
-    graph.update_state({"configurable": {"thread_id": str(child.pk)}}, values, as_node=node)
+    thread: Any = {"configurable": {"thread_id": str(child.pk)}}
+    new.update_state(thread, values, as_node=until.data["node"])
 
 
 def state_after(run: models.Run, until: models.Event) -> dict[str, Any]:
@@ -133,22 +136,13 @@ def _writes(run: models.Run, until: models.Event) -> list[models.CheckpointWrite
     return list(of_step.order_by("task_path", "task_id", "idx"))
 
 
-def _is_alone(run: models.Run, until: models.Event) -> bool:
+def _is_alone(run: models.Run, until: models.Event, graph: blueprints.Compiled) -> bool:
     """Whether no other branch was under way: none in the same step, none waiting to be met."""
-    writes = _writes(run, until)
-    at = models.CheckpointWrite.objects.filter(
-        thread_id=str(run.pk), checkpoint_id=writes[0].checkpoint_id
-    )
-    others = at.exclude(task_id=until.data["task"]).exclude(task_id=_NULL_TASK)
-    values: Mapping[str, Any] = _load(_checkpoint(run, writes[0].checkpoint_id))[
-        "channel_values"
-    ]
-    met = _waiting(values)
-    return not others.exists() and not met
-
-
-# LangGraph's own writes, of no node.
-_NULL_TASK = "00000000-0000-0000-0000-000000000000"
+    at = _writes(run, until)[0].checkpoint_id
+    graph.checkpointer = _SAVER
+    where: Any = {"configurable": {"thread_id": str(run.pk), "checkpoint_id": at}}
+    met = _waiting(_load(_checkpoint(run, at))["channel_values"])
+    return len(graph.get_state(where).tasks) == 1 and not met
 
 
 def _waiting(values: Mapping[str, Any]) -> Iterable[str]:

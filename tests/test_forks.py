@@ -1,5 +1,6 @@
 """Again, and from here: retry, fork, and the same once more."""
 
+import asyncio
 import json
 from functools import partial
 
@@ -9,12 +10,14 @@ from django.test import Client
 
 from experience import access, feed
 from runtime import checkpoints, errors, gates, models, runs, tasks
+from runtime.execution import attempt, steps
 from tests import provider
 from tests.conftest import at_once, kinds, nodes_started, the_gate
 from tests.sockets import connect
 from tests.speech import Answer
 
 LOOP = ("d > k", "k revise> d", "k approve> w")
+GATED = {"gateBefore": {}}
 WIDE = ("d > d1", "d > d2", "d1 > w", "d2 > w")
 APPROVAL = Answer('{"feedback": "Fine.", "score": 9, "verdict": "approve"}')
 
@@ -390,3 +393,162 @@ async def test_two_retries_at_once_are_one(openai, new_run):
 
     assert sum(isinstance(outcome, models.Run) for outcome in outcomes) == 1
     assert sum(isinstance(outcome, errors.RunNotFailed) for outcome in outcomes) == 4
+
+
+# --- where a fork cannot go on ----------------------------------------------------------
+
+
+def _forks_into(run, version, alice, node):
+    (step,) = _completed(run, node)
+    return lambda: runs.fork(run, owner=alice, after=step.seq, version=version)
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        (("d > w", "d2 > w"), "waits for d2"),
+        (("k > w",), "no node d"),
+        (("w > w2", "w2 > d"), "Nothing follows"),
+    ],
+)
+def test_a_fork_into_a_graph_in_which_it_could_not_go_on_is_refused(
+    new_run, council, drain, alice, other, why
+):
+    run = new_run(version=council("d > w"))
+    drain()
+    entries = [other[0][:1], "d2"] if "d2 > w" in other else []
+
+    with pytest.raises(errors.ForkNotPossible, match=why):
+        _forks_into(run, council(*other, entries=entries), alice, "d")()
+
+
+def test_a_fork_into_a_graph_without_the_way_that_was_chosen_is_refused(
+    new_run, council, drain, alice
+):
+    run = new_run(version=council("d > r", "r x> w1", "r y> w2"))
+    drain()
+    run.refresh_from_db()
+    assert run.status == "completed"
+    other = council("d > r", "r p> w1", "r q> w2")
+
+    with pytest.raises(errors.ForkNotPossible, match="Nothing follows"):
+        _forks_into(run, other, alice, "r")()
+
+
+def test_a_fork_into_a_graph_in_which_the_node_is_of_another_kind_is_refused(
+    new_run, council, drain, alice
+):
+    run = new_run(version=council("d > w"))
+    drain()
+    other = council("d > k", "k revise> d", "k approve> w")
+    document = json.loads(
+        json.dumps(other.document).replace('"d"', '"x"').replace('"k"', '"d"')
+    )
+    newer = other.blueprint.versions.create(number=2, document=document)
+
+    with pytest.raises(errors.ForkNotPossible, match="is a critic"):
+        _forks_into(run, newer, alice, "d")()
+
+
+def test_a_fork_into_god_mode_beside_a_branch_that_is_under_way_is_refused(
+    new_run, council, drain, alice
+):
+    run = new_run(
+        version=council("d1 > w", "d2 > w", entries=["d1", "d2"], d2={"gateBefore": {}})
+    )
+    drain()
+    assert the_gate(run).node == "d2"
+
+    with pytest.raises(errors.ForkNotPossible, match="waits for d2"):
+        runs.fork(run, owner=alice, god_mode=True)
+
+
+# --- requests that are sent again --------------------------------------------------------
+
+
+def test_a_request_that_is_sent_again_is_the_same_though_a_newer_version_was_saved(
+    new_run, council, alice
+):
+    version = council(*LOOP)
+    first = new_run(version=version, idempotency_key="k")
+    newer = version.blueprint.versions.create(
+        number=2, document={**version.document, "name": "newer"}
+    )
+
+    assert new_run(version=newer, idempotency_key="k") == first
+
+
+def test_a_fork_from_the_last_step_is_the_same_though_the_parent_has_gone_on(
+    new_run, council, drain, alice
+):
+    run = new_run(version=council(*LOOP, k={"gateBefore": {}}))
+    drain()
+    first = runs.fork(run, owner=alice, idempotency_key="k")
+    gates.answer(the_gate(run).pk, action="approve", by="alice")
+    drain()
+
+    assert runs.fork(run, owner=alice, idempotency_key="k") == first
+
+
+def test_whoever_only_answers_a_gate_runs_no_other_version_of_the_blueprint(
+    new_run, council, drain, bob
+):
+    version = council("d > w", w={"gateBefore": {"answerers": ["user:bob"]}})
+    version.blueprint.versions.create(number=2, document=version.document | {"name": "secret"})
+    run = new_run(version=version)
+    drain()
+    client = Client(headers={"authorization": f"Bearer {access.create_token(bob, 'b')}"})
+
+    own = _post(client, f"/api/councils/run/{run.pk}/fork", {"version": 1, "after": 0})
+    other = _post(client, f"/api/councils/run/{run.pk}/fork", {"version": 2, "after": 0})
+
+    assert (own.status_code, other.status_code) == (202, 404)
+
+
+# --- finished, or not --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_what_is_told_to_be_finished_is_stored_though_another_fails_that_moment(
+    new_run, council, monkeypatch, turns
+):
+    version = await sync_to_async(council)("d1 > w", "d2 > w", entries=["d1", "d2"])
+    run = await sync_to_async(new_run)(version=version)
+    finished = asyncio.Event()
+    finish, perform = attempt.Attempt.finish, steps.NodeRun.perform
+
+    def finishing(self, task, change):
+        finish(self, task, change)
+        finished.set()
+
+    async def failing(self):
+        if self.node.id == "d2":
+            await finished.wait()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            raise errors.Fault("model_auth", "No key.")
+        return await perform(self)
+
+    monkeypatch.setattr(attempt.Attempt, "finish", finishing)
+    monkeypatch.setattr(steps.NodeRun, "perform", failing)
+    await tasks.work(wait=False)
+    monkeypatch.undo()
+
+    async for event in run.events.filter(kind="node.completed"):
+        stored = models.CheckpointWrite.objects.filter(task_id=event.data["task"], idx__gte=0)
+        assert await stored.aexists(), "told, and not stored"
+    await sync_to_async(runs.retry)(run.pk, by="alice")
+    await tasks.work(wait=False)
+    await run.arefresh_from_db()
+    assert run.status == "completed", run.error_message
+
+
+def test_a_fork_into_another_graph_beside_a_gate_that_is_open_is_refused(
+    new_run, council, drain, alice
+):
+    run = new_run(version=council("d1 > w1", "d2 > w2", entries=["d1", "d2"], d2=GATED))
+    drain()
+    assert the_gate(run).node == "d2"
+
+    with pytest.raises(errors.ForkNotPossible, match="Other branches"):
+        _forks_into(run, council("d1 > w1"), alice, "d1")()

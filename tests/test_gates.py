@@ -125,6 +125,7 @@ def test_two_gates_in_parallel_branches_are_answered_in_either_order(new_run, co
     for first, second in ((0, 1), (1, 0)):
         run = new_run(version=council(*wide, d1=both, d2=both))
         drain()
+        run.refresh_from_db()
         found = gates.open_of(run)
         assert {gate.node for gate in found} == {"d1", "d2"}
 
@@ -555,3 +556,118 @@ async def test_of_fifty_answers_at_once_by_rest_and_socket_one_acts(
     assert {status for status, _ in answers} <= {200, 409}
     await adrain()
     assert await sync_to_async(nodes_started)(run) == ["d", "w"]
+
+
+# --- what was left behind, and what was sent in vain -------------------------------------
+
+
+@pytest.fixture
+def left_behind(new_run, council, drain):
+    """A run that failed at its limit of tokens while another gate of it was open; and that."""
+    run = new_run(
+        version=council("d1 > w", "d2 > w", entries=["d1", "d2"], d1=GATED,
+                        limits={"tokens": 10, "atLimit": "ask"})
+    )  # fmt: skip
+    drain()
+    gate, limit = sorted(
+        gates.open_of(run.__class__.objects.get(pk=run.pk)), key=lambda g: g.place
+    )
+    gates.answer(limit.pk, action="reject", by="alice")
+    run.refresh_from_db()
+    assert run.error_code == "token_limit"
+    return run, gate
+
+
+def test_a_gate_that_a_failure_left_open_is_void_and_asked_anew_by_a_retry(left_behind, drain):
+    run, gate = left_behind
+    with pytest.raises(errors.RunFinished):
+        gates.answer(gate.pk, action="approve", by="alice")
+
+    runs.retry(run.pk, by="alice", limits={"tokens": 90_000})
+
+    with pytest.raises(errors.GateNotFound):
+        gates.answer(gate.pk, action="approve", by="alice")
+    drain()
+    assert the_gate(run).pk != gate.pk
+    _approve(run)
+    drain()
+    run.refresh_from_db()
+    assert run.status == "completed"
+
+
+def test_a_deadline_of_a_gate_that_a_failure_left_open_does_nothing(left_behind):
+    run, gate = left_behind
+    past = timezone.now() - timedelta(seconds=1)
+    models.Gate.objects.filter(pk=gate.pk).update(deadline=past, on_deadline="reject")
+
+    assert gates.expire() == []
+    runs.retry(run.pk, by="alice")
+    assert gates.expire() == []
+
+
+def test_sent_to_a_node_with_a_gate_of_its_own_a_run_waits_there(new_run, council, drain):
+    four_eyes = {"gateBefore": {"answerers": ["user:bob"]}}
+    run = new_run(version=council(*LOOP, k=GATED, w=four_eyes))
+    drain()
+
+    gates.answer(the_gate(run).pk, action="modify", by="alice", says={"next_node": "w"})
+    drain()
+
+    assert (the_gate(run).node, the_gate(run).answerers) == ("w", ["user:bob"])
+    assert nodes_started(run) == ["d"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"limits": 5},
+        {"limits": [1]},
+        {"limits": {"calls": "many"}},
+        {"limits": {"cost": 1e999}},
+        {"modified_state": {"limits": {"calls": 5}}},
+    ],
+)
+async def test_limits_that_cannot_be_leave_the_gate_open_by_rest_and_by_socket(
+    new_run, council, alice, program, adrain, body
+):
+    version = await sync_to_async(council)(*LOOP, limits={"calls": 1, "atLimit": "ask"})
+    run = await sync_to_async(new_run)(version=version)
+    await adrain()
+
+    status, _ = await sync_to_async(_answer)(
+        await sync_to_async(program)(alice), run, action="approve", **body
+    )
+    async with connect(run.pk, alice) as client:
+        await _frames_until(client, "run_paused")
+        await client.say(type="answer", action="approve", **body)
+        refused = await client.frame()
+
+    assert status == 400
+    assert refused["event"] == "error"
+    assert await sync_to_async(the_gate)(run)
+
+
+async def test_an_administrator_who_is_one_no_more_answers_no_gate_on_an_open_socket(
+    new_run, council, bob, adrain
+):
+    bob.is_superuser = True
+    await bob.asave()
+    run = await sync_to_async(new_run)(version=await sync_to_async(council)(*LOOP, k=GATED))
+    await adrain()
+    async with connect(run.pk, bob) as client:
+        await _frames_until(client, "run_paused")
+        bob.is_superuser = False
+        await bob.asave()
+        await client.say(type="answer", action="approve")
+        refused = await client.frame()
+
+    assert (refused["event"], refused["code"]) == ("error", "run_not_found")
+
+
+def test_control_characters_of_people_and_blueprints_reach_no_log(paused):
+    evil = "Mine.\x1b]52;c;ZXZpbA==\x07\x9b31m"
+
+    gates.answer(the_gate(paused).pk, action="modify", by="alice", says={"feedback": evil})
+
+    told = paused.events.get(kind="gate.answered").data["answer"]["feedback"]
+    assert told == "Mine.\ufffd]52;c;ZXZpbA==\ufffd\ufffd31m"

@@ -1,5 +1,6 @@
 """Limits and budgets: reserved before a call, settled after it, never exceeded together."""
 
+import json
 import random
 from decimal import Decimal
 from functools import partial
@@ -7,9 +8,13 @@ from functools import partial
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Group
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from runtime import budgets, errors, events, gates, models, runs, tasks
-from tests import provider
+from runtime.execution import meter
+from tests import provider, speech
 from tests.conftest import at_once, kinds, nodes_started, the_gate
 from tests.speech import Answer
 
@@ -399,3 +404,120 @@ async def test_a_hundred_reservations_at_once_on_one_account_do_not_exceed_it(ne
         return 90
 
     assert sum(await at_once(*[partial(reserve, run) for run in made] * 8)) == 990
+
+
+# --- what does not go by the book --------------------------------------------------------
+
+
+def _counted(monkeypatch, given, said):
+    """Let the provider report these numbers of tokens."""
+    closing = speech.OpenAI.closing
+
+    def absurd(self):
+        lines = [json.loads(line[6:]) if line.startswith("data: {") else line
+                 for line in closing(self).split("\n")]  # fmt: skip
+        for line in lines:
+            if isinstance(line, dict) and line.get("usage"):
+                line["usage"] |= {"prompt_tokens": given, "completion_tokens": said}
+        return "\n".join(
+            f"data: {json.dumps(line)}" if isinstance(line, dict) else line for line in lines
+        )
+
+    monkeypatch.setattr(speech.OpenAI, "closing", absurd)
+
+
+@pytest.mark.parametrize("counts", [(-5, -5), (10, -10_000), (10**12, 10**12), (10**19, 5)])
+@pytest.mark.parametrize("limits", [{}, {"tokens": 100_000}])
+async def test_counts_that_cannot_be_are_unknown_and_spend_what_was_reserved(
+    new_run, council, alice, settings, monkeypatch, counts, limits
+):
+    _counted(monkeypatch, *counts)
+    async with provider.serve() as server:
+        settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL = "sk-test", server.url
+        version = await sync_to_async(council)("d > w")
+        run = await sync_to_async(new_run)(
+            version=version, model="openai:gpt-4o", limits=limits
+        )
+        await tasks.work(wait=False)
+
+    await run.arefresh_from_db()
+    assert run.status == "completed", run.error_message
+    assert run.usage["input_tokens"] is None
+    if limits:
+        account = await models.Account.objects.aget(run=run)
+        assert account.tokens_spent > 2 * budgets.MOST_OUTPUT
+        assert account.tokens_reserved == 0
+    await models.Allowance.objects.acreate(user=alice, daily_tokens=10**9)
+    after = await sync_to_async(new_run)(version=version)
+    await tasks.work(wait=False)
+    await after.arefresh_from_db()
+    assert after.status == "completed", after.error_message
+
+
+async def test_an_allowance_that_is_given_while_a_run_is_under_way_holds_for_it(
+    new_run, alice, adrain, monkeypatch
+):
+    monkeypatch.setattr(meter, "LOOK_SECONDS", 0.0)
+    call = meter.Meter.call
+
+    async def given_after_the_first(self, *args, **more):
+        reply = await call(self, *args, **more)
+        await models.Allowance.objects.aget_or_create(user=alice, defaults={"daily_tokens": 1})
+        return reply
+
+    monkeypatch.setattr(meter.Meter, "call", given_after_the_first)
+    run = await sync_to_async(new_run)()
+
+    await adrain()
+
+    await run.arefresh_from_db()
+    assert (run.reason, run.usage["calls"]) == ("user_daily_token_limit", 1)
+
+
+def test_what_a_run_has_reserved_in_different_accounts_is_settled_in_their_order(
+    new_run, alice, drain
+):
+    """One lock order everywhere: else two of these wait for each other."""
+    editors = Group.objects.create(name="editors")
+    models.Allowance.objects.create(group=editors, daily_tokens=10**6)
+    now = timezone.now()
+    models.Account.objects.create(group=editors, period=f"{now:%Y-%m-%d}")
+    models.Allowance.objects.create(user=alice, daily_tokens=10**6)
+    run = new_run()
+    run.refresh_from_db()
+    fence = runs.fence_of(runs.claim(run.pk, job_id=run.job_id, worker="w"))
+    budgets.reserve(fence, [budgets.Offer(1, 10, Decimal(0))])
+    alice.groups.add(editors)
+    budgets.reserve(fence, [budgets.Offer(1, 10, Decimal(0))])
+
+    with CaptureQueriesContext(connection) as queries:
+        runs.cancel(run.pk, by="alice")
+
+    locks = [
+        q["sql"]
+        for q in queries
+        if "FOR UPDATE" in q["sql"] and 'FROM "runtime_account"' in q["sql"]
+    ]
+    known = set(models.Account.objects.values_list("pk", flat=True))
+    assert all(str(pk) in locks[0] for pk in known), "all of them by the first lock"
+    assert _reserved() == []
+
+
+async def test_a_retry_with_a_limit_on_money_needs_the_price_of_every_model(new_run, settings):
+    settings.MODEL_MAX_TRIES = 1
+    async with provider.serve() as server:
+        settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL = "sk-test", server.url
+        server.then(Answer(status=401))
+        run = await sync_to_async(new_run)(model="openai:nobody-knows")
+        await tasks.work(wait=False)
+
+    with pytest.raises(errors.PriceUnknown):
+        await sync_to_async(runs.retry)(run.pk, by="alice", limits={"cost": 1})
+
+
+@pytest.mark.parametrize("setting", ["deadline", "timeLimit"])
+def test_a_time_beyond_all_times_is_refused(council, new_run, setting):
+    far = {"gateBefore": {"deadline": 1e300}} if setting == "deadline" else {"timeLimit": 1e300}
+
+    with pytest.raises(errors.BlueprintInvalid):
+        new_run(version=council("d > w", w=far))

@@ -5,6 +5,7 @@ can be run or refuses it, `compile(...)` makes the graph. No graph is hard-coded
 ship are documents too (`shipped(slug)`).
 """
 
+from runtime.blueprints import continuing
 from runtime.blueprints.compiler import Ask, Compiled, Gate, Passage, RunNode, compile
 from runtime.blueprints.diff import between as difference
 from runtime.blueprints.diff import same
@@ -24,6 +25,7 @@ __all__ = [
     "Passage",
     "RunNode",
     "compile",
+    "continuing",
     "difference",
     "dispensable",
     "draw",

@@ -85,7 +85,7 @@ def compile(
     for node in made:
         builder.add_node(node.id, _action(node, run_node))
     for gate in gates:
-        _add_gate(builder, gate, ask)
+        _add_gate(builder, gate, _Doors(gates), ask)
     _add_edges(builder, graph, met, gates)
     for node in made:
         _add_decision(builder, graph, node, gates)
@@ -129,15 +129,17 @@ def _gates(blueprint: Document, graph: Graph, node: nodes.Node, god_mode: bool) 
     return found
 
 
-def _add_gate(builder: Builder, gate: Gate, ask: Ask) -> None:
+def _add_gate(builder: Builder, gate: Gate, doors: "_Doors", ask: Ask) -> None:
     node = gate.node.id
     on = node if gate.place == "before" else f"{node}~on"
 
     async def wait(state: nodes.State, runtime: Runtime) -> Command[Any]:
         passage = await ask(gate, state, _task(runtime))
-        return Command(update=dict(passage.updates), goto=passage.to or on)
+        # Sent to a node that has a gate of its own it meets that: others may have to answer it.
+        goto = doors.into(passage.to) if passage.to else on
+        return Command(update=dict(passage.updates), goto=goto)
 
-    builder.add_node(_name(gate), wait, destinations=(*gate.graph.kinds, on))
+    builder.add_node(_name(gate), wait, destinations=(*map(doors.into, gate.graph.kinds), on))
     if gate.place != "before":
         builder.add_edge(node, _name(gate))
         builder.add_node(on, _go_on)

@@ -84,7 +84,7 @@ def _depth(document: Mapping[str, Any]) -> int:
 
 def _characters(document: Mapping[str, Any]) -> Iterator[Fault]:
     if not _is_storable(document):
-        message = "A text holds a NUL or half a character, which cannot be stored; remove it."
+        message = "A text holds a control character, or half of another; remove it."
         yield Fault("unstorable_text", message)
 
 

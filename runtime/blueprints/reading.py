@@ -44,7 +44,7 @@ def frame(document: Mapping[str, Any]) -> Iterator[Fault]:
         )
         yield Fault("unknown_version", message, field="version")
     for error in _errors(Frame, {**document, "version": formats.NEWEST}):
-        is_limit = error["loc"][0] == "limits" and len(error["loc"]) > 1
+        is_limit = error["loc"][:1] == ("limits",) and len(error["loc"]) > 1
         yield _of_limit(error) if is_limit else _told(error, "the blueprint")
 
 

@@ -18,13 +18,19 @@ _UNBILLED = frozenset(
 )
 
 
+# How soon a run that nothing limited notices an allowance that was given meanwhile.
+LOOK_SECONDS = 5.0
+
+
 class Meter:
     """Calls models for one attempt: reserves before each call, settles after it."""
 
     def __init__(self, run: models.Run) -> None:
         """Looks up what holds for the run, in the database."""
         self._fence = events.Fence(run.pk, run.attempt)
+        self._run = run
         self._is_metered = budgets.is_metered(run)
+        self._looked_at = time.monotonic()
         self._seconds: float | None = run.limits.get("seconds")
         self._begun = time.monotonic()
         self._worked = events.worked_seconds(run.pk) if self._seconds is not None else 0.0
@@ -52,7 +58,7 @@ class Meter:
             "schema": schema,
             "on_text": on_text,
         }
-        if not self._is_metered:
+        if not await self._needs_reserving():
             return await llm.call(model, messages, max_tokens=max_tokens, **more)
         offers = list(_offers(model, messages, max_tokens, schema))
         reservation, offer = await self._reserve(offers)
@@ -69,6 +75,13 @@ class Meter:
         tokens = None if None in parts else sum(filter(None, parts))
         await settle(reservation, tokens=tokens, cost=usage.cost)
         return reply
+
+    async def _needs_reserving(self) -> bool:
+        """Whether a limit may hold; an allowance may be given while the run is under way."""
+        if not self._is_metered and time.monotonic() > self._looked_at + LOOK_SECONDS:
+            self._is_metered = await in_thread(budgets.is_metered)(self._run)
+            self._looked_at = time.monotonic()
+        return self._is_metered
 
     async def _reserve(self, offers: Sequence[budgets.Offer]) -> tuple[int, budgets.Offer]:
         """Reserve, when the calls under way have left room: they reserve more than they use."""

@@ -24,6 +24,7 @@ _SOURCE = f"genai-prices {genai_prices.__version__}"
 _FREE = "scripted demo model, free"
 _STATED = "MODEL_PRICES"
 _MILLION = 1_000_000
+_MOST_TOKENS = 100_000_000  # of one call
 # Tokens that nobody sees: what a chat template puts around each message and the whole, and
 # what a provider tells its model about a form (Anthropic's structured output: some hundred).
 _AROUND_MESSAGE, _AROUND_CALL, _AROUND_SCHEMA = 32, 64, 1_000
@@ -36,10 +37,15 @@ def usage(full: str, counted: UsageMetadata | None, reported_model: str) -> Usag
     `reported_model` is what the provider says it ran, a dated version often; empty when it
     did not say.
     """
-    if counted is None:
+    if counted is None or not _is_credible(counted):
         return _UNKNOWN
     cost, source = _cost(full, counted, reported_model)
     return Usage(counted["input_tokens"], counted["output_tokens"], cost, source)
+
+
+def _is_credible(counted: UsageMetadata) -> bool:
+    """A count below nothing, or beyond what any call can use, is none."""
+    return all(0 <= counted[name] <= _MOST_TOKENS for name in ("input_tokens", "output_tokens"))
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-# PostgreSQL's JSON takes neither NUL nor half of a surrogate pair.
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+# PostgreSQL's JSON takes neither NUL nor half of a surrogate pair; and to a terminal the other
+# control characters are orders, which no text of a model or a person has to give.
+_UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -45,5 +46,5 @@ class Reply:
 
 
 def clean(text: str) -> str:
-    """The text with what the store refuses (NUL, lone surrogates) as U+FFFD."""
+    """The text with control characters (not tabs, not line ends) and half ones as U+FFFD."""
     return _UNSTORABLE.sub("\ufffd", text)

@@ -70,7 +70,9 @@ def _expanded(
 def _meant(root: Mapping[str, Any], reference: str) -> Any:
     place, _, name = reference.removeprefix("#/").partition("/")
     defined = root.get(place, {}) if place in _DEFINITIONS else {}
-    if not reference.startswith("#/") or name not in defined:
+    # Of names with these characters a pointer means something else.
+    is_plain = reference.startswith("#/") and not set("/~%") & set(name)
+    if not is_plain or name not in defined:
         raise ValueError(f"{reference} leads nowhere; define it in $defs")
     return defined[name]
 

@@ -26,6 +26,10 @@ _CONFIG = ConfigDict(
 )
 
 
+# Ten years, in seconds: what is meant for ever is left out.
+MOST_PATIENCE = 10 * 366 * 24 * 3600
+
+
 class GateSettings(BaseModel):
     """What a blueprint may set on a gate."""
 
@@ -36,7 +40,7 @@ class GateSettings(BaseModel):
         default=["owner"], min_length=1
     )
     """Who may answer: `owner` (whose run it is), `user:NAME` or `group:NAME`."""
-    deadline: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    deadline: float | None = Field(default=None, gt=0, le=MOST_PATIENCE, allow_inf_nan=False)
     """Seconds from when it opens."""
     on_deadline: Literal["stay", "approve", "reject"] = "stay"
     actions: list[Literal["approve", "modify", "reject"]] = Field(
@@ -53,7 +57,7 @@ class Settings(BaseModel):
     max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
     retries: int | None = Field(default=None, ge=0, le=10)
     """Of a call that failed for a passing reason; None for the operator's number."""
-    time_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    time_limit: float | None = Field(default=None, gt=0, le=MOST_PATIENCE, allow_inf_nan=False)
     """Seconds for the whole node, its retries included."""
     fallback_model: str = Field(default="", max_length=200)
     """Asked when the node's own model has failed for good."""

@@ -7,7 +7,7 @@ time and check the status they expect.
 """
 
 from runtime.runs import ends
-from runtime.runs.beginnings import LONGEST_TOPIC, create
+from runtime.runs.beginnings import LONGEST_TOPIC, check_prices, create
 from runtime.runs.ends import completed, failed, projection, stop, stopped
 from runtime.runs.forks import fork
 from runtime.runs.rescue import rescue
@@ -23,6 +23,7 @@ __all__ = [
     "TASK",
     "cancel",
     "cancel_locked",
+    "check_prices",
     "claim",
     "completed",
     "create",

@@ -46,26 +46,35 @@ def create(
         limits={**document.stated_limits, **budgets.checked(limits or {})},
         idempotency_key=idempotency_key,
     )
-    return start(run, owner, document)
+    asked = {
+        "topic": run.input_topic,
+        "blueprint": version.blueprint_id,
+        "model": model,
+        "god_mode": god_mode,
+        "limits": limits or {},
+    }
+    return start(run, owner, document, asked)
 
 
 def start(
     run: models.Run,
     owner: AbstractBaseUser | None,
     document: blueprints.Document,
+    asked: Mapping[str, Any],
     prepare: Callable[[models.Run], None] = lambda run: None,
 ) -> models.Run:
     """Store a new run of a sound document and enqueue it; what `prepare` stores goes along.
 
-    Its idempotency key and its model are as they were asked for. Returns the earlier run if
-    the key has made one, and raises what `create` does.
+    `asked` is what makes two requests the same: as it was stated, for what stands for "the
+    newest" or "the last" moves. Returns the earlier run if the idempotency key has made one,
+    and raises what `create` does.
     """
     if not 1 <= len(run.input_topic) <= LONGEST_TOPIC:
         raise errors.InputInvalid(length=len(run.input_topic))
     key = run.idempotency_key
     if key is not None and not 1 <= len(key) <= LONGEST_KEY:
         raise errors.IdempotencyKeyInvalid(length=len(key))
-    run.request_digest = _digest(**{name: getattr(run, name) for name in _ASKED})
+    run.request_digest = _digest(asked)
     if key and (earlier := _made_before(owner, key, run.request_digest)):
         return earlier
     run.model = _check_models(run, document)
@@ -75,19 +84,6 @@ def start(
         if key and (earlier := _made_before(owner, key, run.request_digest)):
             return earlier  # the same request, sent twice at once
         raise
-
-
-# What makes two requests the same.
-_ASKED = (
-    "input_topic",
-    "blueprint_version_id",
-    "model",
-    "god_mode",
-    "limits",
-    "overrides",
-    "parent_id",
-    "parent_seq",
-)
 
 
 def _insert(
@@ -114,6 +110,13 @@ def _insert(
     return run
 
 
+def check_prices(run: models.Run, limits: Mapping[str, Any]) -> None:
+    """Refuse a new limit on money where a model has no price. Raises errors.PriceUnknown."""
+    if "cost" in limits:
+        run.limits = {**run.limits, **limits}
+        _check_models(run, rows.document_of(run))
+
+
 def _check_models(run: models.Run, document: blueprints.Document) -> str:
     """The run's own model in full; refuses if any node's model cannot be called, or has no
     price where a limit on money holds."""
@@ -135,7 +138,7 @@ def _check_price(model: str, needs_price: bool) -> None:
         raise errors.PriceUnknown(model=model)
 
 
-def _digest(**request: Any) -> str:
+def _digest(request: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -46,19 +46,31 @@ def fork(
         idempotency_key=idempotency_key,
     )
     document = blueprints.parse(blueprints.overridden(version.document, run.overrides))
+    asked = {
+        "fork of": parent.pk,
+        "after": after,
+        "model": model,
+        "version": None if is_same else version.pk,
+        "overrides": overrides or {},
+        "god_mode": god_mode,
+        "limits": limits or {},
+    }
     if until is None:
-        return beginnings.start(run, owner, document)
+        return beginnings.start(run, owner, document, asked)
     for name, value in ends.projection(history.state_after(parent, until)).items():
         setattr(run, name, value)
     same_graph = is_same and run.god_mode == parent.god_mode
+
+    if not same_graph:
+        _check_goes_on(parent, until, document)
 
     def reuse(child: models.Run) -> None:
         if same_graph:
             history.copy(parent, until, child)
         else:
-            history.transplant(parent, until, child, _graph(child))
+            history.transplant(parent, until, child, old=_graph(parent), new=_graph(child))
 
-    return beginnings.start(run, owner, document, reuse)
+    return beginnings.start(run, owner, document, asked, reuse)
 
 
 def _merged(
@@ -67,8 +79,18 @@ def _merged(
     return {name: {**old.get(name, {}), **new.get(name, {})} for name in {*old, *new}}
 
 
+def _check_goes_on(
+    parent: models.Run, until: models.Event, document: blueprints.Document
+) -> None:
+    node = until.data["node"]
+    decision = history.state_after(parent, until).get("decisions", {}).get(node)
+    kind = until.data["kind"]
+    if reason := blueprints.continuing.obstacle(document, node, kind, decision):
+        raise errors.ForkNotPossible(reason)
+
+
 def _graph(run: models.Run) -> blueprints.Compiled:
-    """The child's graph, to be written into, not to be run."""
+    """The graph of a run, to be read or written into, not to be run."""
     return blueprints.compile(
         rows.document_of(run), _not_run, _not_asked, god_mode=run.god_mode
     )

@@ -132,7 +132,7 @@ def retry(
 
     `limits` take the place of the run's, each by its name. The same `idempotency_key` retries
     once. Raises errors.RunNotFound, errors.RunNotFailed, errors.LimitsInvalid,
-    errors.TooManyRuns, errors.IdempotencyKeyInvalid.
+    errors.PriceUnknown, errors.TooManyRuns, errors.IdempotencyKeyInvalid.
     """
     if idempotency_key is not None and not 1 <= len(idempotency_key) <= beginnings.LONGEST_KEY:
         raise errors.IdempotencyKeyInvalid(length=len(idempotency_key))
@@ -143,6 +143,7 @@ def retry(
             return run
         if run.status != models.Status.FAILED:
             raise errors.RunNotFailed(status=run.status)
+        beginnings.check_prices(run, more)
         budgets.admit(run.owner)
         _reopen(run, by=by, limits=more, idempotency_key=idempotency_key)
         rows.enqueue(run)
@@ -161,6 +162,8 @@ def _reopen(
     if code == "quorum_missed":
         history.rewind(run)
     events.drop_unfinished_tokens(run.pk)
+    # What was being asked when it failed is asked anew.
+    run.gates.filter(answered_at=None).delete()
     fields = {
         "status": models.Status.PENDING,
         "retries": run.retries + 1,
