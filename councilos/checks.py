@@ -121,14 +121,18 @@ def blueprints_compile(
     databases: Iterable[str] | None = None,
     **options: Any,
 ) -> Messages:
-    """councilos.E004: the newest version of every blueprint can be run."""
+    """councilos.W004: the newest version of every blueprint can be run.
+
+    A warning: its runs are refused, and all the others go on.
+    """
     if not databases or postgres(databases=databases):
         return []
     newest = models.BlueprintVersion.objects.select_related("blueprint").annotate(
         newest=Max("blueprint__versions__number")
     )
     try:
-        versions = list(newest.filter(number=F("newest")).order_by("pk"))
+        there = newest.filter(number=F("newest"), blueprint__deleted_at=None)
+        versions = list(there.order_by("pk"))
     except DatabaseError:
         return []  # not migrated yet, so there are none
     return [message for version in versions for message in _blueprint_faults(version)]
@@ -136,12 +140,12 @@ def blueprints_compile(
 
 def _blueprint_faults(version: models.BlueprintVersion) -> Messages:
     return [
-        checks.Error(
+        checks.Warning(
             f"The blueprint {str(version)!r} cannot be run: {fault.message}",
-            hint="Save a new version of it without this fault, in the admin or with PUT "
-            f"/api/councils/{version.blueprint_id}.",
+            hint="Save a new version of it without this fault (`manage.py blueprint load`, or "
+            f"PUT /api/councils/{version.blueprint_id}), or delete it.",
             obj=version,
-            id="councilos.E004",
+            id="councilos.W004",
         )
         for fault in blueprints.faults(version.document)
     ]

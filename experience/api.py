@@ -30,7 +30,7 @@ STATE = (
 # --- shapes ----------------------------------------------------------------------------
 
 
-class RunRequest(serializers.Serializer[Any]):
+class RunRequest(shapes.Asked):
     input_topic = serializers.CharField(min_length=1, max_length=runs.LONGEST_TOPIC)
     model = serializers.CharField(
         required=False, allow_blank=True, default="", max_length=200,

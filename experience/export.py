@@ -262,7 +262,8 @@ def _usage(data: Mapping[str, Any]) -> str:
 
 
 def _output(output: Mapping[str, Any]) -> Iterator[str]:
-    facts = [(name, str(v)) for name, v in output.items() if name not in _TEXTS and v != ""]
+    told = {name: v for name, v in output.items() if name not in _TEXTS and v not in ("", None)}
+    facts = [(name, written) for name, v in told.items() if (written := _written(v))]
     if facts:
         yield table(("", ""), facts)
     for name in _TEXTS:
@@ -289,3 +290,13 @@ def plain(text: str) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *([plain(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _written(value: Any) -> str:
+    """A value in words; empty for what is too deep for a cell: its text stands below."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_written(each) or 'none'}" for name, each in value.items())
+    if isinstance(value, list):
+        flat = all(isinstance(each, str | int | float) for each in value)
+        return ", ".join(map(str, value)) if flat else ""
+    return str(value)

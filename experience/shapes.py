@@ -1,5 +1,6 @@
 """What the routes share: the error envelope, and who asks."""
 
+import difflib
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -17,6 +18,18 @@ class Problem(serializers.Serializer[Any]):
     """The one error envelope."""
 
     error = ProblemFields()
+
+
+class Asked(serializers.Serializer[Any]):
+    """A request. Fields that are not known are left alone, unless they look misspelled: nobody
+    should believe that a run waits for them because they wrote `godmode`."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        known = list(self.fields)
+        for name in set(data) - set(known) if isinstance(data, dict) else ():
+            if close := difflib.get_close_matches(str(name), known, n=1, cutoff=0.8):
+                raise serializers.ValidationError({name: [f"Do you mean {close[0]}?"]})
+        return super().to_internal_value(data)
 
 
 ERRORS = {400: Problem, 401: Problem, 403: Problem, 404: Problem, 409: Problem}

@@ -55,7 +55,7 @@ class ModifiedStateField(serializers.JSONField):
         return data
 
 
-class Answer(serializers.Serializer[Any]):
+class Answer(shapes.Asked):
     action = serializers.ChoiceField(models.Action.choices)
     gate_id = serializers.UUIDField(
         required=False, help_text="needed if several gates are open; wise in any case"
@@ -75,11 +75,11 @@ class Answered(serializers.Serializer[Any]):
     answered_at = serializers.DateTimeField()
 
 
-class RetryRequest(serializers.Serializer[Any]):
+class RetryRequest(shapes.Asked):
     limits = LimitsField(required=False)
 
 
-class ForkRequest(serializers.Serializer[Any]):
+class ForkRequest(shapes.Asked):
     after = serializers.IntegerField(
         required=False, min_value=0, max_value=2**31 - 1,
         help_text="the seq of a node.completed event; 0: begin anew; absent: the last step",

@@ -75,7 +75,7 @@ class ModelUnknown(Refusal):
 
 
 class ModelNotConfigured(Refusal):
-    """The operator has set no key for the provider of this model."""
+    """No key is set for the provider of this model: OPENAI_API_KEY or ANTHROPIC_API_KEY."""
 
     code = "model_not_configured"
 

@@ -7,7 +7,7 @@ belong to the time before any event.
 from collections.abc import Iterable, Mapping
 from typing import Any, get_type_hints
 
-from runtime import blueprints, checkpoints, errors, models, nodes
+from runtime import blueprints, budgets, checkpoints, errors, models, nodes
 
 _SAVER = checkpoints.Saver()
 _STEPS = ("node.completed", "node.failed")
@@ -23,6 +23,21 @@ def step(run: models.Run, seq: int | None) -> models.Event:
     if event is None:
         raise errors.StepNotFound(seq=seq)
     return event
+
+
+def step_before(run: models.Run, changed: Iterable[str]) -> models.Event | None:
+    """The last step that was finished before any of these nodes began; None: there is none."""
+    begun = run.events.filter(kind="node.started", data__node__in=[*changed]).order_by("seq")
+    first = begun.first()
+    done = run.events.filter(kind="node.completed").order_by("-seq")
+    return done.filter(seq__lt=first.seq).first() if first else done.first()
+
+
+def is_last(run: models.Run, until: models.Event) -> bool:
+    """Whether the run went to its end with this step, so that nothing follows it."""
+    if run.status != models.Status.COMPLETED or run.reason in budgets.REASONS:
+        return False
+    return not run.events.filter(kind="node.started", seq__gt=until.seq).exists()
 
 
 def copy(parent: models.Run, until: models.Event, child: models.Run) -> None:

@@ -100,9 +100,11 @@ def test_a_draft_that_the_browser_sends_back_as_it_was_is_not_taken_for_modified
 
 
 def test_an_answer_that_cannot_be_is_refused_on_the_page(page, waiting):
-    body = _answer(page, waiting, action="modify")
+    nothing = _answer(page, waiting, action="modify")
+    too_much = _answer(page, waiting, action="approve", feedback="Shorter.")
 
-    assert "Say what to modify" in body
+    assert "Say what to modify" in nothing
+    assert "approve knows no feedback" in too_much
     assert the_gate(waiting)
 
 

@@ -108,6 +108,18 @@ def test_god_mode_and_limits_are_taken_with_a_request_and_shown_again(program, d
     assert (working["paused"], working["next_nodes"]) == (True, ["master_agent"])
 
 
+@pytest.mark.parametrize("name", ["godmode", "god_mod", "limit", "input_topics"])
+def test_a_misspelled_field_is_refused_and_a_strange_one_left_alone(program, default, name):
+    body = {"input_topic": "x", "session": "of an older client"}
+
+    strange = _post(program, "/api/councils/run", body)
+    misspelled = _post(program, "/api/councils/run", body | {name: True})
+
+    assert strange.status_code == 202
+    assert misspelled.status_code == 400
+    assert "Do you mean" in misspelled.json()["error"]["detail"][name][0]
+
+
 def test_god_mode_off_is_accepted(program, default):
     response = _post(program, "/api/councils/run", {"input_topic": "x", "god_mode": False})
 

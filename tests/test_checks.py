@@ -77,7 +77,7 @@ def test_every_fault_of_a_stored_blueprint_is_e004(db):
     broken.versions.create(number=1, document={"nodes": []})
     messages = checks.blueprints_compile(databases=["default"])
 
-    assert {message.id for message in messages} == {"councilos.E004"}
+    assert {message.id for message in messages} == {"councilos.W004"}
     assert all("Broken" in message.msg for message in messages)
 
 

@@ -403,8 +403,12 @@ def test_list_shows_the_runs_of_a_user_or_of_a_status_and_so_many(
     assert listed("--limit-rows", "1") == [str(paused.pk)]
 
 
+def _last_step(run):
+    return run.events.filter(kind="node.completed").latest("seq").seq
+
+
 def test_show_begins_with_the_result_and_has_the_steps_to_fork_from(finished, capsys):
-    fork = runs.fork(finished, owner=None)
+    fork = runs.fork(finished, owner=None, after=_last_step(finished))
     call_command("council", "show", str(finished.pk))
 
     shown = capsys.readouterr().out
@@ -425,7 +429,7 @@ def test_show_has_the_open_gates_and_how_to_answer_them(paused, capsys):
 
 
 def test_show_of_a_fork_marks_what_is_reused_and_names_the_parent(finished, capsys):
-    fork = runs.fork(finished, owner=None)
+    fork = runs.fork(finished, owner=None, after=_last_step(finished))
 
     call_command("council", "show", str(fork.pk))
 

@@ -336,6 +336,17 @@ def test_a_mistake_of_ours_ends_the_run_as_internal_and_names_it_in_the_log(
     assert str(run.pk) in caplog.text
 
 
+def test_a_worker_that_knows_no_such_kind_says_so(new_run, council, drain, monkeypatch):
+    run = new_run(version=council("d > w"))
+    kinds = {name: kind for name, kind in nodes.KINDS.items() if name != "writer"}
+    monkeypatch.setattr(nodes, "KINDS", kinds)
+    drain()
+
+    run.refresh_from_db()
+    assert (run.status, run.error_code) == ("failed", "kind_unknown")
+    assert "writer" in run.error_message
+
+
 def test_a_result_that_cannot_be_stored_ends_the_run_before_another_model_is_called(
     new_run, drain, monkeypatch
 ):

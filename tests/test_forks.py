@@ -310,10 +310,34 @@ def test_a_run_that_a_limit_stopped_is_forked_with_a_larger_one(new_run, drain, 
     assert (child.status, child.usage["calls"]) == ("completed", 2)
 
 
-def test_a_fork_with_the_same_key_is_made_once(finished, alice):
-    first = runs.fork(finished, owner=alice, idempotency_key="k")
+def test_a_fork_from_the_end_is_refused_unless_it_is_asked_for_by_its_number(finished, alice):
+    with pytest.raises(errors.ForkNotPossible, match="Nothing follows"):
+        runs.fork(finished, owner=alice)
 
-    assert runs.fork(finished, owner=alice, idempotency_key="k") == first
+    assert runs.fork(finished, owner=alice, after=_completed(finished)[-1].seq)
+
+
+@pytest.mark.parametrize(("node", "again"), [("w", ["w"]), ("k", ["k", "d", "k", "w"])])
+def test_a_fork_with_a_changed_node_goes_on_from_before_that(
+    finished, drain, alice, node, again
+):
+    child = runs.fork(finished, owner=alice, overrides={node: {"systemPrompt": "Short."}})
+    drain()
+
+    assert nodes_started(child) == again
+
+
+def test_a_fork_with_another_first_node_begins_anew(finished, alice):
+    child = runs.fork(finished, owner=alice, overrides={"d": {"systemPrompt": "Short."}})
+
+    assert child.parent_seq == 0
+
+
+def test_a_fork_with_the_same_key_is_made_once(finished, alice):
+    changed = {"w": {"systemPrompt": "Short."}}
+    first = runs.fork(finished, owner=alice, overrides=changed, idempotency_key="k")
+
+    assert runs.fork(finished, owner=alice, overrides=changed, idempotency_key="k") == first
     with pytest.raises(errors.IdempotencyConflict):
         runs.fork(finished, owner=alice, after=0, idempotency_key="k")
 

@@ -270,7 +270,7 @@ def test_every_target_of_the_makefile_is_named():
 def test_every_system_check_is_named():
     source = (ROOT / "councilos" / "checks.py").read_text()
 
-    assert rows("System checks").keys() == set(re.findall(r"councilos\.E\d+", source))
+    assert rows("System checks").keys() == set(re.findall(r"councilos\.[EW]\d+", source))
 
 
 def test_every_status_and_every_reason_is_named():

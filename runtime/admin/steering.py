@@ -49,11 +49,7 @@ class AnswerForm(forms.ModelForm):
         action = said.pop("action", None)
         if not self.errors and action:
             # Browsers send every line of a text area with two characters at its end.
-            says = {
-                name: said[name].replace("\r\n", "\n")
-                for name in _SAID[action]
-                if said.get(name)
-            }
+            says = {name: text.replace("\r\n", "\n") for name, text in said.items() if text}
             if says.get("current_draft") == self.instance.proposal.get("current_draft"):
                 del says["current_draft"]
             try:
@@ -67,13 +63,6 @@ class AnswerForm(forms.ModelForm):
 
     def save_m2m(self) -> None:
         pass
-
-
-_SAID = {
-    "approve": (),
-    "modify": ("current_draft", "feedback", "next_node"),
-    "reject": ("comment", "next_node"),
-}
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -107,8 +96,17 @@ class GateAdmin(admin.ModelAdmin):
     list_select_related = ("run",)
     ordering = (F("answered_at").desc(nulls_first=True), "opened_at")
     readonly_fields = (
-        *("run", "node", "place", "ask", "why", "answerers", "opened_at", "deadline"),
-        *("on_deadline", "action_taken", "answer", "answered_by", "answered_at"),
+        *("topic", "run", "node", "place", "ask", "why", "score", "feedback_so_far"),
+        *(
+            "answerers",
+            "opened_at",
+            "deadline",
+            "on_deadline",
+            "action_taken",
+            "answer",
+            "answered_by",
+            "answered_at",
+        ),
     )
 
     def has_add_permission(self, *args: Any) -> bool:
@@ -124,8 +122,7 @@ class GateAdmin(admin.ModelAdmin):
         return is_open and super().has_change_permission(request, obj)
 
     def get_fieldsets(self, request: HttpRequest, obj: models.Gate | None = None) -> Any:
-        asked = ("run", "node", "place", "ask", "why", "answerers", "opened_at", "deadline",
-                 "on_deadline")  # fmt: skip
+        asked = self.readonly_fields[:12]
         if self.has_change_permission(request, obj):
             to_say = ("action", "current_draft", "feedback", "comment", "next_node")
             return ((None, {"fields": asked}), ("Answer", {"fields": to_say}))
@@ -156,6 +153,15 @@ class GateAdmin(admin.ModelAdmin):
     @admin.display(description="why")
     def why(self, gate: models.Gate) -> str:
         return str(gate.proposal.get("why", ""))
+
+    @admin.display(description="last score")
+    def score(self, gate: models.Gate) -> str:
+        score = gate.proposal.get("critic_score")
+        return "none" if score is None else f"{score:g} / 10"
+
+    @admin.display(description="last feedback")
+    def feedback_so_far(self, gate: models.Gate) -> str:
+        return str(gate.proposal.get("feedback", ""))
 
     @admin.display(description="action")
     def action_taken(self, gate: models.Gate) -> str:

@@ -1,9 +1,11 @@
 """What a fork changes in the blueprint that it goes on with: a node's model, or its prompt."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from runtime import errors
+from runtime.blueprints.reading import Fault
 
 FIELDS = ("model", "systemPrompt")
 
@@ -32,4 +34,4 @@ def _fault(name: str, changes: Any, names: list[str]) -> dict[str, str | None] |
         message = f"Of node {name} only {' and '.join(FIELDS)} can be changed."
     else:
         return None
-    return {"code": "bad_override", "message": message, "node": name, "edge": None}
+    return asdict(Fault("bad_override", message, node=name))

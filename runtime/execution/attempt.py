@@ -179,6 +179,7 @@ def _compiled(run: models.Run) -> tuple[blueprints.Document, blueprints.Compiled
     key = (run.blueprint_version_id, run.god_mode, json.dumps(run.overrides, sort_keys=True))
     if key not in _graphs:
         document = runs.document_of(run)
+        _check_kinds(document)
         graph = blueprints.compile(
             document, _run_node_of_the_attempt, _ask_for_the_attempt, god_mode=run.god_mode
         )
@@ -187,6 +188,17 @@ def _compiled(run: models.Run) -> tuple[blueprints.Document, blueprints.Compiled
     while len(_graphs) > KEPT_GRAPHS:
         _graphs.popitem(last=False)
     return _graphs[key]
+
+
+def _check_kinds(document: blueprints.Document) -> None:
+    """Another process may know kinds that this one does not."""
+    strange = sorted({node.kind or "draft" for node in document.nodes} - nodes.KINDS.keys())
+    if strange:
+        raise errors.Fault(
+            "kind_unknown",
+            f"This worker knows no node of the kind {', '.join(strange)}; restart it with the "
+            "app that registers it.",
+        )
 
 
 # A compiled graph serves many runs at once; each drives it in a context of its own.

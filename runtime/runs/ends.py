@@ -59,7 +59,9 @@ def _stopped(
 ) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Kind and data of the event, and the columns, of a run that a limit ends."""
     if not run.current_draft:
-        message = f"The {limit.replace('_', ' ')} was reached before there was any draft."
+        message = (
+            f"The {limit.replace('_', ' ')} left no room for a call, and there is no draft."
+        )
         data, fields = failure(errors.Fault(limit, message), node="", usage=usage)
         return "run.failed", data, fields
     state = history.state_now(run)

@@ -23,29 +23,32 @@ def fork(
 ) -> models.Run:
     """Start a run that reuses what another had done up to a finished step, and goes on.
 
-    `after` is the number of the step's `node.completed` event; None: the last finished step;
-    0: nothing is reused, the same is done once more. What is not stated is as in the parent:
+    `after` is the number of the step's `node.completed` event; None: the last finished step,
+    or the last one before a node of `overrides` began; 0: nothing is reused, the same is done
+    once more. What is not stated is as in the parent:
     `model` for the nodes that name none, `version` of any blueprint with that node,
     `overrides` (by node: model, systemPrompt), `god_mode`, `limits`.
 
     Raises what `create` does, errors.StepNotFound and errors.ForkNotPossible.
     """
     version = version or parent.blueprint_version
-    until = None if after == 0 else history.step(parent, after)
     is_same = version.pk == parent.blueprint_version_id
+    changes = _merged(parent.overrides if is_same else {}, overrides or {})
+    document = blueprints.parse(blueprints.overridden(version.document, changes))
+    more = budgets.checked(limits or {})
+    until = _step(parent, after, overrides or {})
     run = models.Run(
         blueprint_version=version,
         owner_id=owner.pk if owner else None,
         input_topic=parent.input_topic,
         model=parent.model if model is None else model,
         god_mode=parent.god_mode if god_mode is None else god_mode,
-        limits={**parent.limits, **budgets.checked(limits or {})},
-        overrides=_merged(parent.overrides if is_same else {}, overrides or {}),
+        limits={**parent.limits, **more},
+        overrides=changes,
         parent=parent,
         parent_seq=until.seq if until else 0,
         idempotency_key=idempotency_key,
     )
-    document = blueprints.parse(blueprints.overridden(version.document, run.overrides))
     asked = {
         "fork of": parent.pk,
         "after": after,
@@ -60,17 +63,29 @@ def fork(
     for name, value in ends.projection(history.state_after(parent, until)).items():
         setattr(run, name, value)
     same_graph = is_same and run.god_mode == parent.god_mode
-
     if not same_graph:
         _check_goes_on(parent, until, document)
 
     def reuse(child: models.Run) -> None:
+        if after is None and history.is_last(parent, until):
+            raise errors.ForkNotPossible(
+                "Nothing follows the last step. Choose an earlier one, or 0 to begin anew."
+            )
         if same_graph:
             history.copy(parent, until, child)
         else:
             history.transplant(parent, until, child, old=_graph(parent), new=_graph(child))
 
     return beginnings.start(run, owner, document, asked, reuse)
+
+
+def _step(
+    parent: models.Run, after: int | None, overrides: Mapping[str, Any]
+) -> models.Event | None:
+    """The step after which the child goes on; None: it begins anew."""
+    if after is None and overrides:
+        return history.step_before(parent, overrides)
+    return None if after == 0 else history.step(parent, after)
 
 
 def _merged(
