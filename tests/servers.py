@@ -31,6 +31,12 @@ ENVIRONMENT = {
     "DEFAULT_MODEL": "",
     "DEMO_TOKENS_PER_SECOND": "0",
     "LOG_LEVEL": "WARNING",
+    "MESSAGES_PER_MINUTE": "100000",
+    "SOCKETS_PER_USER": "100000",
+    "LOG_FORMAT": "plain",
+    "METRICS_TOKEN": "",
+    "WORKER_METRICS_PORT": "0",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "",
 }
 # Not tempfile.gettempdir(): a socket's path must be short.
 TEMPORARY = Path("/tmp")

@@ -1,12 +1,15 @@
 """The whole system as real processes, in a home of its own, for killing parts of it."""
 
 import asyncio
+import atexit
 import contextlib
+import functools
 import json
 import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +26,12 @@ from councilos import embedded, processes, servers
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDS = ("run_complete", "run_failed", "run_cancelled")
+# One command for both: each takes a second to begin.
+_MAKE_TESTER = """
+from django.contrib.auth.models import User
+from experience import access
+print(access.create_token(User.objects.create_user("tester"), "tests"))
+"""
 
 
 def wait_until(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
@@ -53,29 +62,32 @@ class Stack:
             **environment,
         }
         self._parts: dict[str, processes.Child] = {}
-        self.port = _free_port()
+        self.ports = {name: free_port() for name in ("server", "server1", "server2")}
         self.token = ""
 
     @property
+    def port(self) -> int:
+        return self.ports["server"]
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return self.url_of("server")
+
+    def url_of(self, server: str) -> str:
+        return f"http://127.0.0.1:{self.ports[server]}"
 
     def start(self, *, workers: int = 1) -> None:
+        data, self.token = _filled()
+        # With the owners: PostgreSQL does not run as root.
+        subprocess.run(["cp", "-a", data, self.home / "postgres"], check=True)
         self.start_valkey()
         self.start_postgres()
-        self.manage("migrate", "--verbosity=0")
-        self.manage("load_shipped")
-        self.manage("shell", "-c", "from django.contrib.auth.models import User;"
-                    " User.objects.create_user('tester')")  # fmt: skip
-        self.token = self.manage("token", "create", "tester").strip()
         for number in range(workers):
             self.start_worker(number)
         self.start_server()
 
     def manage(self, *arguments: str, check: bool = True) -> str:
         """Run a `manage.py` command to its end and return what it printed."""
-        import subprocess
-
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
@@ -96,10 +108,10 @@ class Stack:
     def start_worker(self, number: int = 0) -> None:
         self._start(f"worker{number}", ["manage.py", "worker"])
 
-    def start_server(self) -> None:
-        arguments = ["-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port)]
-        self._start("server", [*arguments, "councilos.asgi:application"])
-        wait_until(lambda: httpx.get(f"{self.url}/healthz").status_code == 200)
+    def start_server(self, name: str = "server", *options: str) -> None:
+        arguments = ["-m", "daphne", "-b", "127.0.0.1", "-p", str(self.ports[name]), *options]
+        self._start(name, [*arguments, "councilos.asgi:application"])
+        wait_until(lambda: httpx.get(f"{self.url_of(name)}/healthz").status_code == 200)
 
     def _start(self, name: str, arguments: Sequence[str]) -> None:
         self._parts[name] = processes.start(
@@ -123,9 +135,10 @@ class Stack:
         self.kill(name)
         if name.startswith("worker"):
             self.start_worker(int(name.removeprefix("worker")))
+        elif name.startswith("server"):
+            self.start_server(name)
         else:
             {
-                "server": self.start_server,
                 "valkey": self.start_valkey,
                 "postgres": self.start_postgres,
             }[name]()
@@ -213,6 +226,20 @@ class Viewer:
             self.closes.append(connection.close_code or 0)
 
 
+@functools.cache
+def _filled() -> tuple[Path, str]:
+    """PostgreSQL's data with all that ships and a user, made once, and the user's token."""
+    stack = Stack()
+    atexit.register(shutil.rmtree, stack.home, ignore_errors=True)
+    stack.start_postgres()
+    stack.manage("migrate", "--verbosity=0")
+    stack.manage("load_shipped")
+    token = stack.manage("shell", "--verbosity=0", "-c", _MAKE_TESTER).strip()
+    stack._parts["postgres"].stop()
+    shutil.rmtree(embedded.sockets(stack.home), ignore_errors=True)
+    return stack.home / "postgres", token
+
+
 @contextlib.contextmanager
 def running(*, workers: int = 1, **environment: str) -> Iterator[Stack]:
     stack = Stack(**environment)
@@ -223,7 +250,7 @@ def running(*, workers: int = 1, **environment: str) -> Iterator[Stack]:
         stack.stop()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
