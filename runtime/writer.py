@@ -10,6 +10,7 @@ for each connection. Through the ORM the same took eight statements and five tim
 """
 
 import asyncio
+import contextvars
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +24,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import InterfaceError, OperationalError, connection, connections
 from django.utils import timezone
 
-from runtime import errors, events, models
+from runtime import errors, events, metrics, models
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +82,9 @@ class Writer:
         change.done.add_done_callback(_retrieve)
         self._waiting.append(change)
         if self._pump is None or self._pump.done():
-            self._pump = asyncio.create_task(self._write_all())
+            # For all runs, so not with the ids of the one that comes first.
+            context = contextvars.Context()
+            self._pump = asyncio.create_task(self._write_all(), context=context)
         return change.done
 
     async def _write_all(self) -> None:
@@ -178,6 +181,7 @@ _COLUMNS = {
     "error_message": "text",
     "usage": "jsonb",
     "members": "jsonb",
+    "handoff": "jsonb",
     "draft_cut": "boolean",
     "current_draft": "text",
     "critic_score": "float8",
@@ -251,7 +255,8 @@ def _commit(batch: Sequence[Change], again: bool) -> Written:
     if again:
         told = _not_yet_told(told)
     at = timezone.now()
-    before = _execute(_parameters(batch, told, at))
+    with metrics.commit_seconds.time():
+        before = _execute(_parameters(batch, told, at))
     written = {
         fence: [
             events.Logged(fence.run_id, first + place, new.kind, new.data, at)

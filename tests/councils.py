@@ -1,8 +1,8 @@
 """Blueprints written in a line, and their runs without a model, for tests.
 
 `document("d > k", "k revise> d", "k approve> w")`: what a node is, its first letter says (d a
-draft, k a critic, w a writer, a an answer, v a review, s a synthesis, o a vote, r a router);
-nodes stand in the document in the order they are named.
+draft, k a critic, w a writer, a an answer, v a review, s a synthesis, o a vote, r a router, g a
+guide); nodes stand in the document in the order they are named.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +22,7 @@ KINDS = {
     "s": "synthesis",
     "o": "vote",
     "r": "router",
+    "g": "guide",
 }
 Decide = Callable[[str, int], str]
 Choose = Callable[[str, Sequence[str]], str]

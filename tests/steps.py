@@ -37,17 +37,23 @@ async def work(
 
 
 class Model:
-    """Stands for `llm.call`: answers in turn, and keeps all that it was told."""
+    """Stands for `llm.call`: answers in turn, and keeps all that it was told.
 
-    def __init__(self, *answers: str, model: str = REAL) -> None:
+    An answer comes in pieces of so many characters; all at once if that is not stated.
+    """
+
+    def __init__(self, *answers: str, model: str = REAL, piece: int = 0) -> None:
         self.answers = list(answers)
         self.model = model
+        self.piece = piece
         self.asked: list[dict[str, Any]] = []
 
     async def __call__(self, model: str, messages: Any, **more: Any) -> llm.Reply:
         self.asked.append({"model": model, "messages": list(messages), **more})
         text = self.answers.pop(0)
-        more["on_text"](text)
+        size = self.piece or max(1, len(text))
+        for start in range(0, len(text), size):
+            more["on_text"](text[start : start + size])
         return llm.Reply(text, llm.Usage(1, 1, None, None), self.model, scripted=False)
 
     @property

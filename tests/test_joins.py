@@ -404,7 +404,7 @@ def _seconds(edges: list[str]) -> float:
 
 @st.composite
 def any_blueprint(draw: st.DrawFn) -> dict[str, Any]:
-    kinds = st.sampled_from(["d", "k", "w", "d", "k", "r", "a", "a", "v", "s", "o"])
+    kinds = st.sampled_from([*"dkwdkraavsog"])
     names = draw(st.lists(kinds, min_size=2, max_size=8))
     names = [f"{kind}{number}" for number, kind in enumerate(names)]
     edges = []
@@ -434,7 +434,7 @@ def likely_blueprint(draw: st.DrawFn) -> dict[str, Any]:
     names = ["d0"]
     for number in range(1, draw(st.integers(2, 9))):
         joiners = "vso" if any(name[0] == "a" for name in names) else ""
-        names.append(f"{draw(st.sampled_from(f'dddkkkwrraa{joiners}'))}{number}")
+        names.append(f"{draw(st.sampled_from(f'dddkkkwrraag{joiners}'))}{number}")
     out: dict[str, list[str]] = {name: [] for name in names}
     for number, name in enumerate(names[1:], 1):
         sources = st.sampled_from(names[max(0, number - 3) : number])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from runtime import blueprints, errors, nodes, shipped
+from runtime import blueprints, errors, models, nodes, shipped
 from tests.steps import work
 
 COUNCILS = sorted(path.stem for path in shipped.FOLDER.glob("*.json"))
@@ -45,8 +45,11 @@ class Ran:
         return self
 
 
-def test_five_councils_ship():
-    assert COUNCILS == ["draft-critic-writer", "red-team", "single", "three-opinions", "vote"]
+def test_five_councils_ship_and_five_to_talk_with():
+    councils = {"draft-critic-writer", "red-team", "single", "three-opinions", "vote"}
+    liaisons = {f"liaison-{name}" for name in ("content", "insights", "journey", "outcomes")}
+
+    assert {*COUNCILS} == councils | liaisons | {"guide"}
 
 
 @every
@@ -87,8 +90,9 @@ def test_without_a_loop_its_price_is_that_of_its_nodes(slug):
     assert (council["calls"]["most"] > of_each) is loops
 
 
-def test_the_most_that_the_default_costs_is_its_critics_limit():
-    council = document("draft-critic-writer")
+@pytest.mark.parametrize("slug", ["draft-critic-writer", "liaison-content"])
+def test_the_most_that_a_loop_costs_is_its_critics_limit(slug):
+    council = document(slug)
     rounds = council["nodes"][1]["settings"]["maxIterations"]
 
     assert council["calls"]["most"] == 2 * rounds + 1
@@ -126,3 +130,66 @@ async def test_of_the_red_team_the_judge_has_the_last_word():
     assert [each["node"] for each in ran.state["scores"]] == ["attacker", "judge"]
     assert ran.state["critic_score"] == ran.results["judge"].output["score"]
     assert ran.state["current_draft"] == ran.results["defender"].output["draft"]
+
+
+# --- the agents ------------------------------------------------------------------------
+
+
+def agents() -> dict[str, tuple[str, str | None]]:
+    """Name and blueprint of each that is there."""
+    found = models.Agent.objects.select_related("blueprint")
+    return {agent.slug: (agent.name, agent.blueprint.slug) for agent in found}
+
+
+def test_each_agent_ships_with_a_name_a_blueprint_and_what_it_is_good_for(shipped_blueprints):
+    assert agents() == {
+        "council.default": ("Council", "draft-critic-writer"),
+        "guide.general": ("Guide", "guide"),
+        "liaison.content": ("Content", "liaison-content"),
+        "liaison.insights": ("Insights", "liaison-insights"),
+        "liaison.journey": ("Journey", "liaison-journey"),
+        "liaison.outcomes": ("Outcomes", "liaison-outcomes"),
+    }
+    for agent in models.Agent.objects.all():
+        assert len(agent.description) > 40, agent
+        assert agent.enabled
+
+
+def test_the_guide_is_one_node_that_can_hand_over_and_one_liaison_is_a_council():
+    assert [node["kind"] for node in document("guide")["nodes"]] == ["guide"]
+    council = [node["kind"] for node in document("liaison-content")["nodes"]]
+    assert council == ["draft", "critic", "writer"]
+
+
+def test_what_an_operator_has_made_of_an_agent_stays(shipped_blueprints):
+    single = models.Blueprint.objects.get(slug="single")
+    mine = {"name": "Ours", "description": "Ours.", "enabled": False, "blueprint": single}
+    models.Agent.objects.filter(slug="guide.general").update(**mine)
+
+    assert list(shipped.load()) == []
+
+    agent = models.Agent.objects.get(slug="guide.general")
+    assert (agent.name, agent.description, agent.enabled) == ("Ours", "Ours.", False)
+    assert agent.blueprint == single
+
+
+@pytest.mark.parametrize("change", [{"name": "Ours"}, {"blueprint": "vote"}])
+def test_an_agent_of_the_first_version_that_was_changed_stays(shipped_blueprints, change):
+    first = {"name": "Guide", "description": "", "blueprint": "single"} | change
+    blueprint = models.Blueprint.objects.get(slug=first["blueprint"])
+    models.Agent.objects.filter(slug="guide.general").update(**first | {"blueprint": blueprint})
+
+    assert list(shipped.load()) == []
+
+    assert agents()["guide.general"] == (first["name"], first["blueprint"])
+
+
+def test_the_guide_of_the_first_version_becomes_one_that_can_hand_over(shipped_blueprints):
+    single = models.Blueprint.objects.get(slug="single")
+    first = {"description": "", "blueprint": single}
+    models.Agent.objects.filter(slug="guide.general").update(**first)
+
+    assert list(shipped.load()) == ["agent guide.general"]
+    assert list(shipped.load()) == []
+
+    assert agents()["guide.general"] == ("Guide", "guide")

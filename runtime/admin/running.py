@@ -28,11 +28,14 @@ class EventInline(ReadOnly, admin.TabularInline):
     @admin.display(description="data")
     def what(self, event: models.Event) -> SafeString:
         text = json.dumps(event.data, ensure_ascii=False, indent=1)
-        return format_html('<pre style="white-space:pre-wrap;max-width:80ch">{}</pre>', text)
+        return format_html("<pre>{}</pre>", text)
 
 
 @admin.register(models.Run)
 class RunAdmin(ReadOnly, admin.ModelAdmin):
+    class Media:  # styles that stand in the page itself are refused
+        css = {"all": ["runtime/admin.css"]}  # noqa: RUF012 - as Django has it
+
     list_display = (
         "input_topic_short",
         "created_at",
@@ -56,7 +59,7 @@ class RunAdmin(ReadOnly, admin.ModelAdmin):
             None,
             {
                 "fields": (
-                    ("status", "reason", "approved"),
+                    ("status", "reason", "approved", "handoff"),
                     ("critic_score", "iteration_count"),
                     "current_draft",
                     ("error_code", "error_message"),
@@ -117,3 +120,6 @@ class BlueprintVersionAdmin(ReadOnly, admin.ModelAdmin):
 @admin.register(models.Agent)
 class AgentAdmin(admin.ModelAdmin):
     list_display = ("slug", "name", "blueprint", "enabled")
+    list_select_related = ("blueprint",)
+    filter_horizontal = ("groups",)
+    ordering = ("slug",)

@@ -5,7 +5,7 @@ from typing import Any
 
 from runtime import blueprints, gates, models, nodes
 
-_WRITES_DRAFTS = ("draft", "writer", "answer", "synthesis")
+_WRITES_DRAFTS = ("draft", "writer", "answer", "synthesis", "guide")
 
 
 def question(gate: blueprints.Gate, state: nodes.State, task: str) -> gates.Question:
@@ -42,6 +42,9 @@ def _why(gate: blueprints.Gate, state: nodes.State) -> str:
     if gate.place == "before":
         decided = f"{before} decided: {decision}. " if decision else ""
         return f"{decided}{label} is next."
+    handed_over = state.get("handoff")
+    if handed_over and gate.node.kind == "guide":
+        return f"{label} hands over to {handed_over['to']}: {handed_over['reason']}"
     return f"{label} has finished{f' and decided: {decision}' if decision else ''}."
 
 

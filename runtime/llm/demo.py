@@ -3,8 +3,9 @@
 It lets a newcomer see a council work, and tests and benchmarks run, without a key. It knows
 what to say from the system message's `additional_kwargs`: `kind` (one that it does not know is
 a draft), `iteration` (from 1), `topic`, `member` (a number by which members differ), `choices`
-of a closed question or a router, `letters` of the answers to review, and, if there is some, the
-`feedback` to answer. Real providers never see these.
+of a closed question or a router, `letters` of the answers to review, `handoffs` of a guide
+(each with `to` and `name`), and, if there is some, the `feedback` to answer. Real providers
+never see these.
 """
 
 import asyncio
@@ -117,6 +118,7 @@ def _asked(messages: Sequence[BaseMessage]) -> script.Asked:
         member=int(hints.get("member", 1)),
         choices=tuple(map(str, hints.get("choices", ()))),
         letters=tuple(map(str, hints.get("letters", ()))),
+        handoffs=tuple((each["to"], each["name"]) for each in hints.get("handoffs", ())),
     )
 
 

@@ -1,6 +1,7 @@
 """What the scripted model says. Every text says so itself."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -97,6 +98,16 @@ _DISSENT = (
     "measuring first shows later whether it helped."
 )
 _WAY = "The topic asks for this more than for the rest."
+_GUIDED = (
+    "{topic} is a question that a guide can answer at once. Say first what you want to have in "
+    "your hands at the end: a text, a number, a decision or a plan. Say next what is fixed, "
+    "such as a date, a price or a person who has to agree, and what is not. With these two "
+    "things the rest is soon done; without them every answer stays general, this one included. "
+    "If somebody else is better placed to help, a word that tells it is enough: where an agent "
+    "can be handed to and its name is in the message, this script hands over to it."
+)
+_HANDED_OVER = "The message has the word “{word}”, so this goes to {name}."
+_KEPT = "The message names nobody else."
 _USUAL_FEEDBACK = "who does what by when, and how failure would show"
 
 
@@ -111,6 +122,8 @@ class Asked:
     member: int = 1
     choices: tuple[str, ...] = ()
     letters: tuple[str, ...] = ()
+    handoffs: tuple[tuple[str, str], ...] = ()
+    """Slug and name of each to whom a guide may hand over."""
 
 
 def answer(asked: Asked, *, as_json: bool, form: Mapping[str, Any] | None = None) -> str:
@@ -144,6 +157,10 @@ def _writer(asked: Asked) -> str:
 
 def _answer(asked: Asked) -> str:
     return _of(_ANSWERS, asked.member - 1).format(topic=_short(asked.topic))
+
+
+def _guide(asked: Asked) -> str:
+    return _GUIDED.format(topic=_short(asked.topic))
 
 
 def _verdict(asked: Asked) -> str:
@@ -189,6 +206,29 @@ def _way(asked: Asked) -> dict[str, Any]:
     return {"reason": LABEL + _WAY, "choice": asked.choices[0]}
 
 
+def _guided(asked: Asked) -> dict[str, Any]:
+    for to, name in asked.handoffs:
+        if word := _mention(asked.topic, to, name):
+            return {
+                "reason": LABEL + _HANDED_OVER.format(word=word, name=name),
+                "handoff": to,
+                "text": "",
+            }
+    return {"reason": LABEL + _KEPT, "handoff": "", "text": LABEL + _guide(asked)}
+
+
+def _mention(message: str, slug: str, name: str) -> str:
+    """The word of a message that means an agent: what its slug ends with, or its name, each
+    also with an s more or less ("an insight" means `liaison.insights`)."""
+    domain = slug.rpartition(".")[2].replace("_", " ")
+    for stated in (domain, name):
+        stem = re.escape(stated.strip().removesuffix("s"))
+        found = re.search(rf"\b{stem}s?\b", message, re.IGNORECASE) if stem else None
+        if found:
+            return found[0]
+    return ""
+
+
 def _of(texts: Sequence[str], number: int) -> str:
     return texts[number % len(texts)]
 
@@ -205,6 +245,7 @@ _TEXTS: Mapping[str, Callable[[Asked], str]] = {
     "writer": _writer,
     "critic": _verdict,
     "answer": _answer,
+    "guide": _guide,
 }
 _FORMS: Mapping[str, Callable[[Asked], dict[str, Any]]] = {
     "critic": _judged,
@@ -212,4 +253,5 @@ _FORMS: Mapping[str, Callable[[Asked], dict[str, Any]]] = {
     "review": _assessed,
     "synthesis": _joined,
     "router": _way,
+    "guide": _guided,
 }

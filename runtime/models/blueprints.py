@@ -85,6 +85,12 @@ class Agent(models.Model):
     description = models.TextField(blank=True)
     blueprint = models.ForeignKey(Blueprint, on_delete=models.PROTECT, related_name="agents")
     enabled = models.BooleanField(default=True)
+    groups = models.ManyToManyField(
+        "auth.Group",
+        blank=True,
+        related_name="+",
+        help_text="only members of these may ask for it; none: everybody may",
+    )
 
     class Meta:
         constraints = (
@@ -96,3 +102,8 @@ class Agent(models.Model):
 
     def __str__(self) -> str:
         return self.slug
+
+    @property
+    def kind(self) -> str:
+        """The class in its slug: `guide` or `liaison`, for instance."""
+        return self.slug.partition(".")[0]

@@ -49,6 +49,15 @@ class Run(models.Model):
     overrides = models.JSONField(
         default=dict, blank=True, help_text="by node: what a fork changed in the document"
     )
+    context = models.JSONField(
+        default=list, blank=True, help_text="earlier runs that its nodes are told of, by id"
+    )
+    handoffs = models.JSONField(
+        default=list, blank=True, help_text="to whom a guide in it may hand over"
+    )
+    trace = models.CharField(
+        max_length=55, blank=True, help_text="the W3C traceparent of what asked for it"
+    )
     parent = models.ForeignKey(
         "self",
         null=True,
@@ -89,6 +98,9 @@ class Run(models.Model):
     usage = models.JSONField(default=dict, blank=True)
     draft_cut = models.BooleanField(
         default=False, help_text="its draft ended at a token limit, not by itself"
+    )
+    handoff = models.JSONField(
+        null=True, blank=True, help_text="to whom its guide has handed over, and why"
     )
     members = models.JSONField(
         default=dict, blank=True, help_text="of the members asked, how many had their say"

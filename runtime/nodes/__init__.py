@@ -1,4 +1,4 @@
-"""What a node of a council does: draft, criticise, answer, join, choose.
+"""What a node of a council does: draft, criticise, answer, join, choose, hand over.
 
 `KINDS` maps the kind that a blueprint states for a node to its `Kind`; `register` adds one. A
 node is given a `Step` and returns a `Result`; it knows no graph, no run and no log.
@@ -9,6 +9,7 @@ from runtime.nodes import (
     asking,
     critic,
     draft,
+    guide,
     prompt,
     review,
     router,
@@ -22,21 +23,24 @@ from runtime.nodes.state import Message, State, initial_state
 from runtime.nodes.step import (
     CriticSettings,
     GateSettings,
+    Handoff,
     Node,
     Result,
     Settings,
     Step,
     TextSettings,
+    Turn,
     Upstream,
 )
 
-for _part in (draft, critic, writer, answer, review, synthesis, vote, router):
+for _part in (draft, critic, writer, answer, review, synthesis, vote, router, guide):
     register(_part.KIND)
 
 __all__ = [
     "KINDS",
     "CriticSettings",
     "GateSettings",
+    "Handoff",
     "Kind",
     "Message",
     "Node",
@@ -45,6 +49,7 @@ __all__ = [
     "State",
     "Step",
     "TextSettings",
+    "Turn",
     "Upstream",
     "absence",
     "asking",

@@ -106,7 +106,7 @@ def _read(text: str, settings: AnswerSettings) -> ballots.Chosen:
 def _messages(step: Step, task: str, **hints: Any) -> list[BaseMessage]:
     state, earlier = step.state, _earlier(step)
     human = prompt.together(
-        prompt.marked("topic", state["input_topic"]),
+        prompt.topic(step),
         prompt.marked("draft", earlier) if earlier else "",
         *prompt.feedback(state["feedback_history"]),
         task,

@@ -20,8 +20,10 @@ async def once(
     *,
     schema: llm.Schema | None = None,
     shown: Sequence[str] = (),
+    unless: str = "",
 ) -> llm.Reply:
-    """Ask with the node's settings. Of a JSON answer people are shown the fields `shown`."""
+    """Ask with the node's settings. Of a JSON answer people are shown the fields `shown`,
+    but nothing of what follows a field `unless` that has a text."""
     settings = step.node.settings
     return await step.call(
         step.model,
@@ -29,7 +31,7 @@ async def once(
         temperature=settings.temperature,
         max_tokens=settings.max_tokens,
         schema=schema,
-        on_text=spoken.Fields(step.say, *shown).hear if shown else step.say,
+        on_text=spoken.Fields(step.say, *shown, unless=unless).hear if shown else step.say,
     )
 
 
@@ -42,20 +44,21 @@ async def until_read(
     again: str,
     schema: llm.Schema | None = None,
     shown: Sequence[str] = (),
+    unless: str = "",
 ) -> tuple[T, list[llm.Reply]]:
     """What was read, and the one or two answers it took.
 
     `again` is what the model is told when `read` raises `problem`, with `{reason}` in it. The
     second `problem` is passed on.
     """
-    first = await once(step, messages, schema=schema, shown=shown)
+    first = await once(step, messages, schema=schema, shown=shown, unless=unless)
     try:
         return read(first.text), [first]
     except problem as unreadable:
         complaint = HumanMessage(again.replace("{reason}", str(unreadable)))
     step.say(_BREAK)
     more = [*messages, AIMessage(first.text), complaint]
-    second = await once(step, more, schema=schema, shown=shown)
+    second = await once(step, more, schema=schema, shown=shown, unless=unless)
     return read(second.text), [first, second]
 
 

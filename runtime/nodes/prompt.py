@@ -10,13 +10,20 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from runtime.nodes import members
 from runtime.nodes.kind import KINDS, iteration
 from runtime.nodes.state import Message, State
-from runtime.nodes.step import Node, Step
+from runtime.nodes.step import Node, Step, Turn
 
-_MARKS = re.compile(r"<(?=/?(?:topic|draft|feedback|answer|review)\b)", re.IGNORECASE)
+_MARKS = re.compile(
+    r"<(?=/?(?:topic|draft|feedback|answer|review|conversation|said)\b)", re.IGNORECASE
+)
 _VARIABLE = re.compile(r"\{\{[ \t]*([A-Za-z_]\w*)[ \t]*\}\}")
 _NONE_YET = "none yet"
 # What is said, but is no draft.
-_REMARKS = frozenset({"critic", "review", "router"})
+_REMARKS = frozenset({"critic", "review", "router", "handoff"})
+_BEFORE = (
+    "What was said before, the oldest first. Go by it where the topic refers to it; a question "
+    "that nothing follows was not answered."
+)
+_LEFT_OUT = "What was said still earlier is left out here, for its length."
 
 
 def system(
@@ -88,8 +95,36 @@ VARIABLES = frozenset(
 def human(step: Step, task: str) -> HumanMessage:
     """The topic, the drafts and the feedback so far, and what to do with them."""
     state = step.state
-    parts = [marked("topic", state["input_topic"]), *_drafts(step.node, state)]
-    return together(*parts, *feedback(state["feedback_history"]), task)
+    return together(
+        topic(step), *_drafts(step.node, state), *feedback(state["feedback_history"]), task
+    )
+
+
+def topic(step: Step, clean: Callable[[str], str] = str) -> str:
+    """The topic between marks, after what was said in the conversation before.
+
+    `clean` goes over what others have answered there.
+    """
+    stated = marked("topic", step.state["input_topic"])
+    if not step.history and step.is_history_whole:
+        return stated
+    said = [mark for turn in step.history for mark in _said(turn, clean)]
+    lines = [_BEFORE, *([] if step.is_history_whole else [_LEFT_OUT]), *said]
+    told = "\n".join(lines)
+    return f"<conversation>\n{told}\n</conversation>\n\n{stated}"
+
+
+def _said(turn: Turn, clean: Callable[[str], str]) -> list[str]:
+    answered = clean(turn.answered)
+    return [
+        marked("said", turn.asked, ' by="user"'),
+        *([marked("said", answered, f' by="{_name(turn.by)}"')] if answered else []),
+    ]
+
+
+def _name(text: str) -> str:
+    """A name on one line that cannot end the quotes around it."""
+    return " ".join(re.sub(r'[<>"]', " ", text).split())
 
 
 def together(*parts: str) -> HumanMessage:

@@ -96,11 +96,10 @@ async def _ask(
     step: Step, answers: Sequence[Message], letters: list[str]
 ) -> tuple[Assessments, list[llm.Reply]]:
     scrub = anonymity.Scrub(step)
-    topic = prompt.marked("topic", step.state["input_topic"])
     messages = [
         # The current draft may be one of the answers: its author could be told by it.
         prompt.system(step, draft="", clean=scrub, letters=letters),
-        prompt.together(topic, *shown(answers, scrub), _TASK),
+        prompt.together(prompt.topic(step, scrub), *shown(answers, scrub), _TASK),
     ]
     try:
         return await asking.until_read(

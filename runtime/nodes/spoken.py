@@ -25,12 +25,16 @@ class Fields:
     """Takes an answer piece by piece and says the readable part of it.
 
     Of a JSON object those are the texts of these fields: of a single one the first text, of
-    several every one. Any other answer is passed on as it is.
+    several every one; and nothing more once the field `unless` has had a text. Any other
+    answer is passed on as it is.
     """
 
-    def __init__(self, say: Callable[[str], None], *names: str) -> None:
+    def __init__(self, say: Callable[[str], None], *names: str, unless: str = "") -> None:
         self._say = say
-        self._opening = re.compile(rf'"(?:{"|".join(map(re.escape, names))})"\s*:\s*"')
+        self._unless = unless
+        every = "|".join(re.escape(name) for name in (*names, unless) if name)
+        self._opening = re.compile(rf'"(?P<name>{every})"\s*:\s*"')
+        self._is_condition = False
         self._go_on = self._seek if len(names) > 1 else _ignore
         self._has_spoken = False
         self._kept = ""
@@ -59,7 +63,8 @@ class Fields:
             self._kept = self._kept[-_LONGEST_OPENING:]
         else:
             self._kept = self._kept[found.end() :]
-            if self._has_spoken:
+            self._is_condition = found["name"] == self._unless
+            if self._has_spoken and not self._is_condition:
                 self._say(_BREAK)
             self._become(self._read)
 
@@ -73,12 +78,15 @@ class Fields:
         except ValueError:  # an escape that JSON does not know: the result will tell
             self._take = _ignore
             return
-        if text:
+        if self._is_condition and text.strip():
+            self._take = _ignore
+            return
+        if text and not self._is_condition:
             self._say(text)
             self._has_spoken = True
         if self._kept.startswith('"'):
             self._kept = self._kept[1:]
-            self._become(self._go_on)
+            self._become(self._seek if self._is_condition else self._go_on)
 
 
 def _ignore(_: str) -> None:

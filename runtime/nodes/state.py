@@ -30,7 +30,8 @@ class Message(TypedDict):
 
     node: str
     role: str
-    """The kind of the node; `absent` when it failed, and the content says why."""
+    """The kind of the node; `absent` when it failed, `handoff` when it handed over, and the
+    content says why."""
     content: str
     iteration: int
     choice: NotRequired[str]
@@ -39,6 +40,13 @@ class Message(TypedDict):
     """The full name of the model that gave an answer, so that it can be kept from others."""
     order: NotRequired[list[str]]
     """Whom the letters A, B … in it stand for."""
+
+
+class HandedOver(TypedDict):
+    """To whom a guide has handed over, and why."""
+
+    to: str
+    reason: str
 
 
 class Score(TypedDict):
@@ -75,6 +83,8 @@ class State(TypedDict):
     scores: Annotated[list[Score], operator.add]
     draft_cut: Annotated[bool, last]
     """The current draft ended at a token limit, not by itself."""
+    handoff: Annotated[HandedOver | None, last]
+    """What the guide that spoke last has handed over; None if it answered itself."""
 
 
 def initial_state(run_id: str, topic: str) -> State:
@@ -94,4 +104,5 @@ def initial_state(run_id: str, topic: str) -> State:
         decisions={},
         scores=[],
         draft_cut=False,
+        handoff=None,
     )

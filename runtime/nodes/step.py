@@ -123,6 +123,28 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """An earlier run, as a later one is told of it."""
+
+    asked: str
+    answered: str
+    """Empty if it came to no answer of its own."""
+    by: str
+    """The name of the blueprint that answered."""
+
+
+@dataclass(frozen=True)
+class Handoff:
+    """Somebody to whom a guide may hand over."""
+
+    to: str
+    """By what it is known to whoever asked for the run, such as `liaison.content`."""
+    name: str
+    description: str
+    """What it is good for, for the guide's model to read."""
+
+
+@dataclass(frozen=True)
 class Step:
     """One execution of a node."""
 
@@ -135,6 +157,12 @@ class Step:
     """The run's own limit of iterations."""
     call: Callable[..., Awaitable[llm.Reply]] = llm.call
     """How a node asks a model: like `llm.call`, within the limits of the run."""
+    history: tuple[Turn, ...] = ()
+    """What was said in the conversation before, oldest first."""
+    is_history_whole: bool = True
+    """Whether nothing earlier had to be left out of it."""
+    handoffs: tuple[Handoff, ...] = ()
+    """To whom it may hand over, if it is a guide."""
 
 
 @dataclass(frozen=True)

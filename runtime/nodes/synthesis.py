@@ -70,7 +70,7 @@ async def _ask(
         # A current draft may be one of the answers.
         prompt.system(step, draft="", clean=scrub),
         prompt.together(
-            prompt.marked("topic", state["input_topic"]),
+            prompt.topic(step, scrub),
             *review.shown(answers, scrub),
             *_reviews(step, answers, seed, scrub),
             *prompt.feedback([scrub(each) for each in state["feedback_history"]]),

@@ -11,7 +11,7 @@ from runtime.runs.beginnings import LONGEST_TOPIC, check_prices, create
 from runtime.runs.ends import completed, failed, projection, stop, stopped
 from runtime.runs.forks import fork
 from runtime.runs.rescue import rescue
-from runtime.runs.rows import QUEUE, TASK, document_of, fence_of, lock
+from runtime.runs.rows import QUEUE, TASK, document_of, enqueued_at, fence_of, lock
 from runtime.runs.turns import MOST_LOST, cancel, claim, pause, release, resume, retry
 
 cancel_locked, end_key = ends.cancel, ends.key
@@ -29,6 +29,7 @@ __all__ = [
     "create",
     "document_of",
     "end_key",
+    "enqueued_at",
     "failed",
     "fence_of",
     "fork",

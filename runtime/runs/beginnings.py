@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
+from uuid import UUID
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import IntegrityError, transaction
 
-from runtime import blueprints, budgets, errors, events, llm, models
+from runtime import blueprints, budgets, errors, events, llm, models, traces
 from runtime.runs import rows
 
 LONGEST_KEY = 200
@@ -24,6 +25,9 @@ def create(
     god_mode: bool = False,
     limits: Mapping[str, Any] | None = None,
     idempotency_key: str | None = None,
+    context: Sequence[UUID] = (),
+    handoffs: Sequence[Mapping[str, str]] = (),
+    trace: str = "",
 ) -> models.Run:
     """Create a run and enqueue it, in one transaction.
 
@@ -31,6 +35,11 @@ def create(
     before every node. `limits` (iterations, seconds, calls, tokens, cost in US dollars) take
     the place of the blueprint's, each by its name. The same `idempotency_key` of the same
     owner returns the run it made before.
+
+    `context` are earlier runs, oldest first: its nodes are told what they were asked and what
+    they answered, read when the run is taken up. Whether the owner may see them is for the
+    caller to know. `handoffs` (each with `to`, `name`, `description`) is to whom a guide in it
+    may hand over. `trace` is the W3C traceparent of who asks.
 
     Raises errors.InputInvalid, errors.BlueprintInvalid, errors.LimitsInvalid,
     errors.ModelUnknown, errors.ModelNotConfigured and errors.PriceUnknown (their detail names
@@ -45,6 +54,9 @@ def create(
         god_mode=god_mode,
         limits={**document.stated_limits, **budgets.checked(limits or {})},
         idempotency_key=idempotency_key,
+        context=[str(each) for each in context],
+        handoffs=[_handoff(each) for each in handoffs],
+        trace=trace,
     )
     asked = {
         "topic": run.input_topic,
@@ -52,8 +64,15 @@ def create(
         "model": model,
         "god_mode": god_mode,
         "limits": limits or {},
+        # Absent where there are none: then it is the same as before there were any.
+        **({"context": run.context} if run.context else {}),
+        **({"handoffs": run.handoffs} if run.handoffs else {}),
     }
     return start(run, owner, document, asked)
+
+
+def _handoff(stated: Mapping[str, str]) -> dict[str, str]:
+    return {name: events.clean(stated[name]) for name in ("to", "name", "description")}
 
 
 def start(
@@ -77,13 +96,17 @@ def start(
     run.request_digest = _digest(asked)
     if key and (earlier := _made_before(owner, key, run.request_digest)):
         return earlier
-    run.model = _check_models(run, document)
-    try:
-        return _insert(run, owner, prepare)
-    except IntegrityError:
-        if key and (earlier := _made_before(owner, key, run.request_digest)):
-            return earlier  # the same request, sent twice at once
-        raise
+    about = {"councilos.run_id": str(run.pk)}
+    refusals = (errors.Refusal, IntegrityError)
+    with traces.start("run.create", about, parent=run.trace, expected=refusals) as span:
+        run.trace = span.traceparent
+        run.model = _check_models(run, document)
+        try:
+            return _insert(run, owner, prepare)
+        except IntegrityError:
+            if key and (earlier := _made_before(owner, key, run.request_digest)):
+                return earlier  # the same request, sent twice at once
+            raise
 
 
 def _insert(
@@ -104,6 +127,8 @@ def _insert(
             overrides=run.overrides,
             parent=str(run.parent_id) if run.parent_id else None,
             parent_seq=run.parent_seq,
+            context=run.context,
+            handoffs=run.handoffs,
         )
         prepare(run)
         rows.enqueue(run)

@@ -23,11 +23,14 @@ def completed(
     """The change that ends a run with its result. `state`: the council's last state.
 
     The score is the last real one; a limit that was reached is a reason, never a score
-    (rule 7).
+    (rule 7). A run whose guide has handed over has ended for that reason, whatever else its
+    council has said.
     """
     decision = state.get("route_decision") or None
     approved = None if decision is None else decision == "approve"
     reason = _REASONS.get(decision or "", "finished")
+    if state.get("handoff"):
+        reason = "handed_over"
     row = projection(state)
     data, fields = _result(run, document, state, reason, approved, usage)
     change = [_end_event(run, "run.completed", {**data, **_drafted(row)})]
@@ -46,7 +49,8 @@ _REASONS = {
 def stopped(
     run: models.Run, limit: str, document: blueprints.Document, usage: Mapping[str, Any]
 ) -> writer.Change:
-    """The change that stops a run at a limit: with the draft it has, or failed for want of one.
+    """The change that stops a run at a limit: with what it has come to, or failed for want of
+    a draft.
 
     `run` must be fresh: its draft is the one that stays.
     """
@@ -58,13 +62,13 @@ def _stopped(
     run: models.Run, limit: str, document: blueprints.Document, usage: Mapping[str, Any]
 ) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Kind and data of the event, and the columns, of a run that a limit ends."""
-    if not run.current_draft:
+    state = history.state_now(run)
+    if not run.current_draft and not state.get("handoff"):
         message = (
             f"The {limit.replace('_', ' ')} left no room for a call, and there is no draft."
         )
         data, fields = failure(errors.Fault(limit, message), node="", usage=usage)
         return "run.failed", data, fields
-    state = history.state_now(run)
     data, fields = _result(run, document, state, limit, False, usage)
     return "run.completed", data | _drafted(projection(vars(run))), fields
 
@@ -89,7 +93,12 @@ def _result(
     """Data of the event, and the columns, of a run that ends with a result."""
     members = nodes.attendance(blueprints.members(document), state.get("messages", []))
     data = {"reason": reason, "approved": approved, "usage": dict(usage), "members": members}
-    return data, _ended(models.Status.COMPLETED, **data)
+    handoff = state.get("handoff")
+    # The writer would store None as a JSON null, which is not the column's NULL.
+    fields = _ended(
+        models.Status.COMPLETED, **data, **({"handoff": handoff} if handoff else {})
+    )
+    return {**data, "handoff": handoff}, fields
 
 
 def failed(

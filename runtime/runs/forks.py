@@ -20,6 +20,7 @@ def fork(
     god_mode: bool | None = None,
     limits: Mapping[str, Any] | None = None,
     idempotency_key: str | None = None,
+    trace: str = "",
 ) -> models.Run:
     """Start a run that reuses what another had done up to a finished step, and goes on.
 
@@ -27,7 +28,8 @@ def fork(
     or the last one before a node of `overrides` began; 0: nothing is reused, the same is done
     once more. What is not stated is as in the parent:
     `model` for the nodes that name none, `version` of any blueprint with that node,
-    `overrides` (by node: model, systemPrompt), `god_mode`, `limits`.
+    `overrides` (by node: model, systemPrompt), `god_mode`, `limits`. It is told of the same
+    earlier runs as the parent; a guide in it can hand over to nobody, for nobody waits for it.
 
     Raises what `create` does, errors.StepNotFound and errors.ForkNotPossible.
     """
@@ -45,9 +47,11 @@ def fork(
         god_mode=parent.god_mode if god_mode is None else god_mode,
         limits={**parent.limits, **more},
         overrides=changes,
+        context=_context(parent, owner),
         parent=parent,
         parent_seq=until.seq if until else 0,
         idempotency_key=idempotency_key,
+        trace=trace,
     )
     asked = {
         "fork of": parent.pk,
@@ -77,6 +81,12 @@ def fork(
             history.transplant(parent, until, child, old=_graph(parent), new=_graph(child))
 
     return beginnings.start(run, owner, document, asked, reuse)
+
+
+def _context(parent: models.Run, owner: AbstractBaseUser | None) -> list[str]:
+    """What the parent was told of is its owner's: nobody else's prompt may ask for it."""
+    is_own = parent.owner_id == (owner.pk if owner else None)
+    return list(parent.context) if is_own else []
 
 
 def _step(

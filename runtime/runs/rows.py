@@ -1,10 +1,12 @@
 """The row of a run: lock it, save it, enqueue it."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from procrastinate.contrib.django import app
+from procrastinate.contrib.django.models import ProcrastinateEvent
 
 from runtime import blueprints, errors, events, models
 
@@ -30,6 +32,12 @@ def save(run: models.Run, fields: Mapping[str, Any]) -> None:
 def enqueue(run: models.Run) -> None:
     run.job_id = app.configure_task(TASK, queue=QUEUE).defer(run_id=str(run.pk))
     run.save(update_fields=["job_id"])
+
+
+def enqueued_at(job_id: int) -> datetime | None:
+    """When a job was enqueued; None when there is no such job any more."""
+    told = ProcrastinateEvent.objects.filter(job_id=job_id, type="deferred")
+    return told.order_by("pk").values_list("at", flat=True).first()
 
 
 def fence_of(run: models.Run) -> events.Fence:
