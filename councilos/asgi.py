@@ -18,12 +18,20 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 - after
 from django.urls import path, re_path  # noqa: E402
 
 from councilos import closing  # noqa: E402
-from experience import consumers  # noqa: E402
-from runtime import interpreter  # noqa: E402
+from experience import consumers, watch  # noqa: E402
+from runtime import interpreter, traces  # noqa: E402
 
+agent = consumers.AgentConsumer.as_asgi()  # type: ignore[no-untyped-call]
 council = consumers.CouncilConsumer.as_asgi()  # type: ignore[no-untyped-call]
 nowhere = consumers.Nowhere.as_asgi()  # type: ignore[no-untyped-call]
-sockets = URLRouter([path("ws/council/<str:run_id>", council), re_path("", nowhere)])
+sockets = URLRouter(
+    [
+        re_path("^api/runtime/agent/?$", agent),
+        path("ws/council/<str:run_id>", council),
+        re_path("", nowhere),
+    ]
+)
 application = ProtocolTypeRouter({"http": http, "websocket": closing.under_daphne(sockets)})
-closing.before_daphne_stops(consumers.close_all)
+closing.before_daphne_stops(watch.close_all)
+traces.prepare()
 interpreter.settle()

@@ -1,12 +1,11 @@
 """Whether this process is alive, and whether it can serve."""
 
 from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, JsonResponse
 
-from runtime import tasks
+from runtime import doorbell, tasks
 
 
 def alive(request: HttpRequest) -> JsonResponse:
@@ -26,14 +25,14 @@ def ready(request: HttpRequest) -> JsonResponse:
 def _database() -> dict[str, str]:
     try:
         count = tasks.live_workers(silent_for=settings.WORKER_STALLED_SECONDS)
-    except DatabaseError:
+    except (DatabaseError, InterfaceError):
         return {"database": "does not answer", "worker": "unknown"}
     return {"database": "ok", "worker": "ok" if count else "none is alive"}
 
 
 def _channel_layer() -> str:
     try:
-        async_to_sync(get_channel_layer().group_send)("ready", {"type": "ready"})
+        async_to_sync(doorbell.layer().group_send)("ready", {"type": "ready"})
     except Exception:  # whatever it is that Redis, its client or its pool raises
         return "does not answer"
     return "ok"

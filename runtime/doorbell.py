@@ -27,6 +27,19 @@ MOST_BYTES = 32 * 1024
 MOST_EVENTS = 200
 
 
+_making = threading.Lock()
+
+
+def layer() -> Any:
+    """The channel layer of this process.
+
+    channels makes it on first use, without a lock: of two threads that ask at once each would
+    get one of its own, and what listens at the one cannot be reached through the other.
+    """
+    with _making:
+        return get_channel_layer()
+
+
 def group(run_id: UUID) -> str:
     """The channel-layer group that is rung when the run's log grows."""
     return f"run.{run_id}"
@@ -77,7 +90,12 @@ async def _send(run_id: UUID, new: Sequence[Event]) -> None:
     if len(payload) <= MOST_BYTES:
         message["events"] = payload
     try:
-        await get_channel_layer().group_send(group(run_id), message)
+        await layer().group_send(group(run_id), message)
     except Exception as error:
         # Redis away, its time limit, a broken pool: whatever it is, the poll makes up for it.
-        logger.warning("doorbell of run %s not rung: %s", run_id, type(error).__name__)
+        logger.warning(
+            "doorbell of run %s not rung: %s",
+            run_id,
+            type(error).__name__,
+            extra={"run_id": run_id},
+        )

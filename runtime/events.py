@@ -15,20 +15,20 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.utils import timezone
 
-from runtime import doorbell, llm, models
+from runtime import doorbell, llm, metrics, models
 
 # Every kind of event, with what its `data` holds. docs/reference.md says the same, and a
 # test compares the two.
 KINDS: Mapping[str, str] = {
     "run.created": "input_topic, model, blueprint, blueprint_version, god_mode, limits, "
-    "overrides, parent, parent_seq",
+    "overrides, parent, parent_seq, context, handoffs",
     "run.started": "attempt, worker",
     "run.interrupted": "attempt, cause: worker_lost or worker_stopping",
     "node.started": "node, kind, iteration, task, model",
     "node.token": "node, task, text (what was added)",
     "node.retried": "node, task, code, message, next_try",
     "node.completed": "node, kind, iteration, task, output, score, duration_ms, usage, model, "
-    "scripted, cut",
+    "scripted, cut, first_token_ms",
     "node.failed": "node, kind, iteration, task, code, message, duration_ms",
     "node.stopped": "node, kind, iteration, task, limit, calls",
     "gate.opened": "gate, node, place, ask, why, next_nodes, current_draft, critic_score, "
@@ -38,7 +38,7 @@ KINDS: Mapping[str, str] = {
     "run.resumed": "by",
     "run.retried": "by, retry, code, message, node, limits, idempotency_key",
     "run.completed": "reason, approved, final_draft, critic_score, iteration_count, usage, "
-    "members, draft_cut",
+    "members, draft_cut, handoff",
     "run.failed": "code, message, node",
     "run.cancelled": "reason, by",
 }
@@ -199,7 +199,12 @@ def _sum(values: Sequence[Any]) -> Any | None:
 
 
 def ring(run_id: UUID, new: Sequence[Logged]) -> None:
-    """Tell whoever watches the run that its log has grown. Call it after the commit."""
+    """Tell whoever watches the run that its log has grown. Call it after the commit.
+
+    It is also where what has happened is counted.
+    """
+    for event in new:
+        metrics.tell(event.kind, event.data)
     doorbell.ring(run_id, [event.as_json() for event in new])
 
 

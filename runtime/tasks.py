@@ -25,7 +25,7 @@ from procrastinate.jobs import DeleteJobCondition
 from procrastinate.psycopg_connector import PsycopgConnector
 from procrastinate.worker import Worker
 
-from runtime import execution, gates, runs
+from runtime import execution, gates, logs, runs
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,18 @@ T = TypeVar("T")
 POLL_SECONDS = 1.0
 # How long the worker's own bookkeeping waits for a PostgreSQL that is away.
 PATIENCE_SECONDS = 120.0
+
+
+Chore = Callable[[], None]
+_chores: list[Chore] = []
+
+
+def add_chore(chore: Chore) -> None:
+    """Have every worker do this at a steady pace (WORKER_RESCUE_SECONDS), in a thread.
+
+    To be called when the process starts. Several workers may do it at once.
+    """
+    _chores.append(chore)
 
 
 @app.task(name=runs.TASK, queue=runs.QUEUE, pass_context=True)
@@ -149,14 +161,27 @@ async def _rescue_always(worker: Worker, executor: execution.Executor) -> None:
                 silent_for=settings.WORKER_STALLED_SECONDS, dropped=before & strays
             )
             for run_id in rescued:
-                logger.warning("run %s was left behind and is queued again", run_id)
+                with logs.bound(run_id=run_id):
+                    logger.warning("run %s was left behind and is queued again", run_id)
             for run_id in await in_thread(gates.expire)():
-                logger.info("a gate of run %s was answered by its deadline", run_id)
+                with logs.bound(run_id=run_id):
+                    logger.info("a gate of run %s was answered by its deadline", run_id)
+            for chore in _chores:
+                await _do(chore)
         except (OperationalError, InterfaceError):
             # When the database is back, the others need a moment to show their heartbeats
             # before their silence may count against them.
             await asyncio.sleep(2 * settings.WORKER_HEARTBEAT_SECONDS)
         await asyncio.sleep(settings.WORKER_RESCUE_SECONDS)
+
+
+async def _do(chore: Chore) -> None:
+    try:
+        await in_thread(chore)()
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:  # it must not keep the worker from looking after runs
+        logger.exception("a chore failed by a mistake of ours")
 
 
 def _strays(worker: Worker, executor: execution.Executor) -> set[int]:

@@ -1,13 +1,16 @@
 """The log: numbered without holes, fenced, written once."""
 
 import asyncio
+import contextlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
+from channels.layers import channel_layers
 from django.db import DatabaseError, OperationalError, connection, transaction
 
-from runtime import errors, events, models, runs, writer
+from runtime import doorbell, errors, events, models, runs, writer
 
 
 @pytest.fixture
@@ -285,3 +288,20 @@ def test_a_redis_that_is_away_costs_no_event(claimed, settings):
         events.append(claimed, "run.interrupted", key="no bell")
 
     assert claimed.events.filter(key="no bell").exists()
+
+
+def test_threads_that_ask_for_the_channel_layer_at_once_get_the_same(monkeypatch):
+    monkeypatch.setattr(channel_layers, "backends", {})
+    make, both = channel_layers.make_backend, threading.Barrier(2)
+
+    def slowly(name):
+        made = make(name)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.2)  # the other thread, if it is let in, comes here as well
+        return made
+
+    monkeypatch.setattr(channel_layers, "make_backend", slowly)
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda _: doorbell.layer(), range(2)))
+
+    assert found[0] is found[1]

@@ -15,7 +15,7 @@ from langgraph.runtime import RunControl
 from langgraph.types import interrupt
 
 from runtime import blueprints, checkpoints, errors, events, gates, models, nodes, runs, writer
-from runtime.execution import steps, waiting
+from runtime.execution import earlier, steps, waiting
 from runtime.execution.meter import Meter
 
 logger = logging.getLogger(__name__)
@@ -69,6 +69,7 @@ class Attempt:
 
     def _look_up(self) -> None:
         self.meter = Meter(self.run)
+        self.told = earlier.told(self.run)
         if self.run.attempt > 1:
             self._answers = gates.answered(self.run.pk)
 

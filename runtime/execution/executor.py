@@ -3,15 +3,15 @@
 import asyncio
 import logging
 import time
-from functools import partial
 from uuid import UUID
 
 from channels.db import database_sync_to_async as in_thread
 from django.db import InterfaceError, OperationalError
+from django.utils import timezone
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 
-from runtime import errors, events, models, runs, writer
+from runtime import errors, events, logs, metrics, models, runs, traces, writer
 from runtime.execution.attempt import Attempt
 
 logger = logging.getLogger(__name__)
@@ -37,12 +37,29 @@ class Executor:
         """Take up a run and drive it until it ends, waits, is lost or is handed over."""
         self.jobs.add(job_id)
         try:
-            claim = partial(runs.claim, run_id, job_id=job_id, worker=self.worker)
-            run = await in_thread(claim)()
-            if run is not None:
-                await self._drive(run)
+            with logs.bound(run_id=run_id):
+                run = await in_thread(self._claim)(run_id, job_id)
+                if run is not None:
+                    await self._drive_watched(run)
         finally:
             self.jobs.discard(job_id)
+
+    def _claim(self, run_id: UUID, job_id: int) -> models.Run | None:
+        enqueued_at = runs.enqueued_at(job_id)
+        run = runs.claim(run_id, job_id=job_id, worker=self.worker)
+        if run is not None and enqueued_at is not None:
+            waited = (timezone.now() - enqueued_at).total_seconds()
+            metrics.queue_wait.observe(max(waited, 0.0))  # clocks of two machines differ
+        return run
+
+    async def _drive_watched(self, run: models.Run) -> None:
+        about = {"councilos.run_id": run.pk, "councilos.attempt": run.attempt}
+        with (
+            logs.bound(user_id=run.owner_id),
+            metrics.runs_driven.track_inprogress(),
+            traces.start("run", about, parent=run.trace, expected=(GraphDrained,)),
+        ):
+            await self._drive(run)
 
     async def _drive(self, run: models.Run) -> None:
         control = RunControl()

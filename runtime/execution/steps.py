@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from runtime import blueprints, errors, events, llm, nodes, runs, writer
+from runtime import blueprints, errors, events, llm, nodes, runs, traces, writer
 from runtime.execution.pen import Pen
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class NodeRun:
         self.kind = nodes.KINDS[node.kind]
         self.model = _resolved(node.model) if node.model else attempt.run.model
         self.begun = time.monotonic()
+        self.first_token: float | None = None
         self.tries = 0
         self.calls = 0
 
@@ -37,6 +38,14 @@ class NodeRun:
         # So that a run that may not go on does not begin the node.
         self.attempt.meter.check_time()
         await self._log("node.started", self.attempt.run.attempt, model=self.model)
+        about = {f"councilos.{name}": value for name, value in self._about.items()}
+        run_id = {"councilos.run_id": self.attempt.run.pk}
+        with traces.span(
+            f"node {self.node.kind}", {**about, **run_id}, expected=(errors.LimitReached,)
+        ) as span:
+            return await self._perform(span)
+
+    async def _perform(self, span: traces.Span) -> Mapping[str, Any]:
         try:
             result = await self._in_time()
         except errors.LimitReached as limit:
@@ -47,8 +56,10 @@ class NodeRun:
                 limit=limit.name,
                 calls=self.calls,
             )
+            span.note({"councilos.limit": limit.name})
             raise
         except errors.Fault as fault:
+            span.fail(fault.code)
             if self.node.id not in blueprints.dispensable(self.attempt.document):
                 self.attempt.failed_in = self.node.id
                 raise
@@ -92,9 +103,21 @@ class NodeRun:
             await asyncio.sleep(wait)
 
     async def _try(self, model: str) -> nodes.Result:
+        self.first_token = None
         pen = Pen(partial(self._log_token, self.tries))
         limit = self.attempt.run.limits.get("iterations")
-        step = nodes.Step(self.node, self.state, model, pen.write, limit, self._call)
+        told = self.attempt.told
+        step = nodes.Step(
+            self.node,
+            self.state,
+            model,
+            pen.write,
+            limit,
+            self._call,
+            history=told.history,
+            is_history_whole=told.is_whole,
+            handoffs=told.handoffs,
+        )
         try:
             return await self.kind.run(step)
         except errors.Refusal as refusal:
@@ -131,6 +154,7 @@ class NodeRun:
             model=result.model,
             scripted=result.scripted,
             cut=result.is_cut,
+            first_token_ms=self.first_token and round((self.first_token - self.begun) * 1000),
         )
         return updates
 
@@ -167,11 +191,13 @@ class NodeRun:
             writer.Change(self.attempt.fence, new, finished_task=over)
         )
 
-    def _log_token(self, tries: int, number: int, text: str) -> None:
+    def _log_token(self, tries: int, number: int, text: str) -> "asyncio.Future[None]":
+        if self.first_token is None:
+            self.first_token = time.monotonic()
         key = f"token/{self.task}/{self.attempt.run.attempt}/{tries}/{number}"
         data = {"node": self.node.id, "task": self.task, "text": text}
         new = [events.NewEvent("node.token", key, data)]
-        self.attempt.writer.write(writer.Change(self.attempt.fence, new))
+        return self.attempt.writer.write(writer.Change(self.attempt.fence, new))
 
     async def _log_retry(self, fault: errors.Fault) -> None:
         key = f"retried/{self.task}/{self.attempt.run.attempt}/{self.tries}"

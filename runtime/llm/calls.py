@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 
 from runtime import errors
-from runtime.llm import concessions, faults, names, prices
+from runtime.llm import concessions, faults, names, observed, prices
 from runtime.llm.concessions import Wish
 from runtime.llm.replies import Reply, clean
 from runtime.llm.schemas import Schema
@@ -51,11 +51,21 @@ async def call(
     passed on. Raises errors.ModelFault, and what `names.resolve` raises.
     """
     full = names.resolve(model)
-    wish = Wish(temperature, max_tokens, schema)
+    with observed.call(full) as told:
+        wish = Wish(temperature, max_tokens, schema)
+        reply = await _until_taken(full, messages, wish, on_text or _ignore)
+        told(reply.usage)
+        return reply
+
+
+async def _until_taken(
+    full: str, messages: Sequence[BaseMessage], wish: Wish, on_text: Callable[[str], None]
+) -> Reply:
+    """Ask; where the server does not take it, for less."""
     given_up = concessions.known(full)
     deadline = asyncio.get_running_loop().time() + settings.MODEL_TIMEOUT_SECONDS
     while True:
-        heard = _Heard(full, on_text or _ignore)
+        heard = _Heard(full, on_text)
         try:
             await _ask(full, messages, wish, given_up, heard, deadline)
         except errors.ModelFault as fault:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from runtime import interpreter, tasks
+from runtime import exposition, interpreter, tasks, traces
 
 logger = logging.getLogger(__name__)
 
@@ -20,9 +20,11 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        traces.prepare()
         interpreter.settle()
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt), exposition.serve():
             asyncio.run(_work())
+        traces.stop()
 
 
 async def _work() -> None:
