@@ -14,12 +14,12 @@ from experience import access, models
 @require_GET
 def sign_in(request: HttpRequest) -> HttpResponse:
     """Sign in with a ticket that is good once, and lead on to `next` on this server."""
-    user = access.use_ticket(
+    ticket = access.use_ticket(
         request.GET.get("ticket", ""), purpose=models.Ticket.Purpose.SIGN_IN
     )
-    if user is None:
+    if ticket is None:
         return render(request, "sign_in_failed.html", status=403)
-    auth.login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    auth.login(request, ticket.user, backend="django.contrib.auth.backends.ModelBackend")
     target = request.GET.get("next", "/")
     if not url_has_allowed_host_and_scheme(target, allowed_hosts=None):
         target = "/"
