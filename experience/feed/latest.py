@@ -1,36 +1,38 @@
-"""One feed per process and run; each reader holds a cursor, not a queue.
-
-The hub of a server process subscribes once to each run that somebody watches, keeps its
-latest events, and wakes the readers. A reader sends what lies beyond its own cursor, from
-memory or else from the log: replay and following are the same loop, so there is no seam
-between them to lose an event in (design, rules 3 and 4).
-"""
+"""The latest events of one run, for all who read them in this process."""
 
 import asyncio
-import contextlib
+import contextvars
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 from uuid import UUID
-from weakref import WeakKeyDictionary
 
 from channels.db import database_sync_to_async as in_thread
-from channels.layers import get_channel_layer
-from django.db import InterfaceError, OperationalError
+from django.utils import timezone
 
-from runtime import doorbell, events
+from experience import metrics
+from runtime import events
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(__package__)
 
 # What a feed keeps in memory. A reader that is further behind reads the log.
 KEPT_EVENTS = 2_000
 KEPT_BYTES = 1024 * 1024
 PAGE = 200
-# The guarantee behind the doorbell: no event is told later than this.
-POLL_SECONDS = 1.0
 
+T = TypeVar("T")
 Encoder = Callable[[events.Logged], tuple[str, ...]]
+
+# What takes the place of tokens: of one task, or (without one) of all.
+_VOIDING = (
+    "node.completed",
+    "node.failed",
+    "node.retried",
+    "node.stopped",
+    "run.interrupted",
+    "run.retried",
+)
 
 
 class Entry:
@@ -58,6 +60,7 @@ class Feed:
 
     def __init__(self, run_id: UUID) -> None:
         self.run_id = run_id
+        self._since = timezone.now()  # what is older was history when we came
         self.readers = 0
         self.opened: asyncio.Task[None]
         self.head = 0  # the last seq that is known
@@ -83,11 +86,13 @@ class Feed:
         self._rung = max(self._rung, seq)
         for event in new:
             if event.seq == self.head + 1:
-                self._add([event])
+                self._add([event], "doorbell")
         return self.head >= seq
 
-    def _add(self, new: list[events.Logged]) -> None:
+    def _add(self, new: list[events.Logged], source: str) -> None:
         for event in new:
+            if event.at >= self._since:
+                metrics.took(event.at, source)
             self._drop_void(event)
             self._keep(Entry(event))
             self.head = event.seq
@@ -121,7 +126,7 @@ class Feed:
     def catch_up_soon(self) -> "asyncio.Task[None]":
         """Read from the log what lies beyond what is known. Shared by all who ask."""
         if self._catching_up is None or self._catching_up.done():
-            self._catching_up = asyncio.create_task(self.catch_up())
+            self._catching_up = shared(self.catch_up())
             self._catching_up.add_done_callback(_log_failure)
         return self._catching_up
 
@@ -130,7 +135,7 @@ class Feed:
             found = await in_thread(events.since)(self.run_id, self.head, limit=PAGE)
             # A ring may have brought some of them meanwhile.
             if new := [event for event in found if event.seq > self.head]:
-                self._add(new)
+                self._add(new, "log")
             if not found or (len(found) < PAGE and self.head >= self._rung):
                 return
 
@@ -157,7 +162,7 @@ class Feed:
     async def _page(self, seq: int) -> list[Entry]:
         """A page of the log, read once for all readers that stand at the same place."""
         if seq not in self._pages:
-            self._pages[seq] = asyncio.create_task(self._read_page(seq))
+            self._pages[seq] = shared(self._read_page(seq))
             self._pages[seq].add_done_callback(lambda _task: self._pages.pop(seq, None))
             self._pages[seq].add_done_callback(_log_failure)
         return await asyncio.shield(self._pages[seq])
@@ -167,123 +172,13 @@ class Feed:
         return [Entry(event) for event in found]
 
 
-# What takes the place of tokens: of one task, or (without one) of all.
-_VOIDING = (
-    "node.completed",
-    "node.failed",
-    "node.retried",
-    "node.stopped",
-    "run.interrupted",
-    "run.retried",
-)
+def shared(work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+    """A task that serves all readers, and so has nothing of whoever caused it: neither its ids
+    in the log, nor the thread of an HTTP request, which ends with that."""
+    return asyncio.create_task(work, context=contextvars.Context())
 
 
 def _log_failure(task: "asyncio.Task[Any]") -> None:
     """The poll tries again, so a read that failed is a warning."""
     if not task.cancelled() and (error := task.exception()):
         logger.warning("the log was not read: %s", type(error).__name__)
-
-
-class Hub:
-    """The feeds of this process, their doorbell and their poll."""
-
-    def __init__(self) -> None:
-        self._feeds: dict[UUID, Feed] = {}
-        self._channel = ""
-        self._tasks: list[asyncio.Task[None]] = []
-
-    @contextlib.asynccontextmanager
-    async def watch(self, run_id: UUID) -> AsyncIterator[Feed]:
-        """The run's feed, for as long as the caller reads it."""
-        if not self._tasks:
-            self._tasks = [
-                asyncio.create_task(self._listen()),
-                asyncio.create_task(self._poll()),
-            ]
-        feed = self._feeds.get(run_id)
-        if feed is None:
-            feed = self._feeds[run_id] = Feed(run_id)
-            feed.opened = asyncio.create_task(self._begin(feed))
-        feed.readers += 1
-        try:
-            await asyncio.shield(feed.opened)
-            yield feed
-        finally:
-            feed.readers -= 1
-            if not feed.readers:
-                self._feeds.pop(run_id, None)
-                feed.opened.cancel()
-                await self._unsubscribe(run_id)
-
-    async def close(self) -> None:
-        """End listening and polling. For a process that watches for a while only."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5)
-        self._tasks = []
-
-    async def _begin(self, feed: Feed) -> None:
-        # Listen before reading, so that nothing falls between.
-        await self._subscribe(feed.run_id)
-        await feed.load()
-
-    async def _subscribe(self, run_id: UUID) -> None:
-        if not self._channel:
-            return  # no Redis yet: `_listen` subscribes to everything when it is there
-        try:
-            await get_channel_layer().group_add(doorbell.group(run_id), self._channel)
-        except Exception as error:
-            logger.warning("no doorbell for run %s: %s", run_id, type(error).__name__)
-
-    async def _unsubscribe(self, run_id: UUID) -> None:
-        if self._channel:
-            with contextlib.suppress(Exception):
-                layer = get_channel_layer()
-                await layer.group_discard(doorbell.group(run_id), self._channel)
-            if run_id in self._feeds:  # somebody came while we left
-                await self._subscribe(run_id)
-
-    async def _listen(self) -> None:
-        """Receive the doorbell's messages and give each to its feed."""
-        while True:
-            try:
-                layer = get_channel_layer()
-                self._channel = await layer.new_channel()
-                for run_id in list(self._feeds):
-                    await self._subscribe(run_id)
-                while True:
-                    await self._hear(await layer.receive(self._channel))
-            except Exception as error:
-                logger.warning("the doorbell is away: %s", type(error).__name__)
-            self._channel = ""
-            await asyncio.sleep(POLL_SECONDS)
-
-    async def _hear(self, message: dict[str, Any]) -> None:
-        feed = self._feeds.get(UUID(message["run"]))
-        if feed is not None and not feed.take(message["seq"], events.rung(message)):
-            feed.catch_up_soon()
-
-    async def _poll(self) -> None:
-        """Look at the log itself at a steady pace: one query for all feeds."""
-        while True:
-            await asyncio.sleep(POLL_SECONDS)
-            if not self._feeds:
-                continue
-            try:
-                heads = await in_thread(events.heads)(list(self._feeds))
-            except (OperationalError, InterfaceError) as error:
-                logger.warning("the log cannot be read: %s", type(error).__name__)
-                continue
-            for run_id, head in heads.items():
-                feed = self._feeds.get(run_id)
-                if feed is not None and head > feed.head:
-                    feed.catch_up_soon()
-
-
-_hubs: "WeakKeyDictionary[asyncio.AbstractEventLoop, Hub]" = WeakKeyDictionary()
-
-
-def hub() -> Hub:
-    """This process's hub (one for each event loop, and a server has one loop)."""
-    return _hubs.setdefault(asyncio.get_running_loop(), Hub())
