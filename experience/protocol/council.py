@@ -1,4 +1,4 @@
-"""The frames of the council socket, `/ws/council/{run_id}`: one schema for both ways.
+"""The frames of the council socket, `/ws/council/{run_id}`.
 
 Names and fields are those of protocol.md §3. A frame that comes from the log carries the
 event's `seq`; a client comes back with `?after=` the last one it has.
@@ -9,17 +9,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from runtime import events, gates
-
-# Close codes. The first group: do not come back; the second: come back with `after`.
-ENDED = 1000
-MALFORMED = 4400
-NOT_SIGNED_IN = 4401
-NOT_FOUND = 4404
-TOO_MANY = 4429
-TOO_SLOW = 4008
-RESTARTING = 1012
-OVERLOADED = 1013
+from experience.protocol import answers
+from runtime import events
 
 
 class Frame(BaseModel):
@@ -32,6 +23,8 @@ class Frame(BaseModel):
 
 class FromLog(Frame):
     seq: int
+    at: str
+    """When it happened, in ISO 8601 and UTC."""
 
 
 class Connected(Frame):
@@ -104,6 +97,7 @@ class NodeComplete(FromLog):
     score: float | None = None
     output: dict[str, Any]
     duration_ms: int
+    first_token_ms: int | None = None
     usage: dict[str, Any]
     model: str
     scripted: bool
@@ -137,6 +131,7 @@ class RunPaused(Frame):
 
     event: Literal["run_paused"] = "run_paused"
     seq: int | None = Field(default=None, exclude_if=lambda seq: seq is None)
+    at: str | None = Field(default=None, exclude_if=lambda at: at is None)
     next_nodes: list[str]
     current_draft: str
     critic_score: float | None
@@ -180,6 +175,7 @@ class RunComplete(FromLog):
     cost: str | None
     members: dict[str, Any] = {}
     draft_cut: bool = False
+    handoff: dict[str, Any] | None = None
 
 
 class RunFailed(FromLog):
@@ -203,6 +199,10 @@ class Error(BaseModel):
     detail: dict[str, Any] = {}
 
 
+class Pong(BaseModel):
+    event: Literal["pong"] = "pong"
+
+
 ToClient = Annotated[
     Connected
     | RunCreated
@@ -222,7 +222,8 @@ ToClient = Annotated[
     | RunComplete
     | RunFailed
     | RunCancelled
-    | Error,
+    | Error
+    | Pong,
     Field(discriminator="event"),
 ]
 
@@ -231,47 +232,35 @@ class Ack(BaseModel):
     """The client has everything up to `seq`."""
 
     type: Literal["ack"]
-    seq: int = Field(ge=0)
+    seq: int = Field(ge=0, strict=True)
 
 
 class Ping(BaseModel):
     type: Literal["ping"]
 
 
-class Answer(BaseModel):
+class Answer(answers.Answer):
     """Answer an open gate; who acts first acts alone. The fields are those of REST."""
 
     model_config = ConfigDict(extra="forbid")
 
     type: Literal["answer"]
-    action: Literal["approve", "modify", "reject"]
-    gate_id: UUID | None = None
-    modified_state: dict[str, Any] | None = None
-    next_node: str | None = None
-    comment: str | None = None
-    limits: dict[str, Any] | None = None
-
-    @property
-    def says(self) -> dict[str, Any]:
-        """What is said beside the action. Raises errors.AnswerInvalid."""
-        named = self.model_dump(include={"next_node", "comment", "limits"}, exclude_none=True)
-        return gates.says(self.action, self.modified_state, **named)
 
 
-FROM_CLIENT: TypeAdapter[Ack | Ping | Answer] = TypeAdapter(
-    Annotated[Ack | Ping | Answer, Field(discriminator="type")]
-)
+FromClient = Annotated[Ack | Ping | Answer, Field(discriminator="type")]
+FROM_CLIENT: TypeAdapter[Ack | Ping | Answer] = TypeAdapter(FromClient)
 TO_CLIENT: TypeAdapter[Any] = TypeAdapter(ToClient)
 
 
-def council_frames(event: events.Logged) -> tuple[str, ...]:
+def frames(event: events.Logged) -> tuple[str, ...]:
     """The frames, as JSON text, that tell of an event."""
     return tuple(frame.model_dump_json() for frame in _frames(event))
 
 
 def _frames(event: events.Logged) -> list[Any]:
     data = event.data
-    where: dict[str, Any] = {"run_id": str(event.run_id), "seq": event.seq}
+    at = events.stamp(event.at)
+    where: dict[str, Any] = {"run_id": str(event.run_id), "seq": event.seq, "at": at}
     match event.kind:
         case "run.created":
             more = {name: data[name] for name in _SINCE_2 if name in data}
@@ -303,7 +292,7 @@ def _frames(event: events.Logged) -> list[Any]:
         case "node.stopped":
             return [NodeStopped(**where, **_pick(data, "node", "iteration", "kind", "limit"))]
         case "gate.opened":
-            return [paused(event.run_id, data, event.seq)]
+            return [paused(event.run_id, data, event.seq, at)]
         case "gate.answered":
             return [
                 GateAnswered(**where, **_pick(data, "gate", "node", "action", "by", "answer"))
@@ -329,10 +318,12 @@ def _frames(event: events.Logged) -> list[Any]:
 _SINCE_2 = ("god_mode", "limits", "parent", "parent_seq")
 
 
-def paused(run_id: UUID, gate: dict[str, Any], seq: int | None = None) -> RunPaused:
+def paused(
+    run_id: UUID, gate: dict[str, Any], seq: int | None = None, at: str | None = None
+) -> RunPaused:
     """The frame that tells of an open gate, by what its event says of it."""
     names = ("next_nodes", "current_draft", "critic_score", "iteration_count")
-    return RunPaused(run_id=str(run_id), seq=seq, gate=gate, **_pick(gate, *names))
+    return RunPaused(run_id=str(run_id), seq=seq, at=at, gate=gate, **_pick(gate, *names))
 
 
 def _pick(data: dict[str, Any], *names: str) -> dict[str, Any]:
