@@ -3,6 +3,8 @@
 import pytest
 from django.urls import reverse
 
+from experience import access, conversations
+from experience.models import Surface, Token
 from runtime import models
 from tests.conftest import nodes_started, the_gate
 
@@ -39,6 +41,49 @@ def test_text_of_a_model_or_a_person_is_shown_harmless(page, new_run, drain):
 )
 def test_every_list_opens(page, shipped_blueprints, model):
     assert page.get(reverse(f"admin:runtime_{model}_changelist")).status_code == 200
+
+
+@pytest.mark.parametrize("model", ["surface", "conversation", "token"])
+def test_every_list_of_the_experience_opens(page, shipped_blueprints, model):
+    assert page.get(reverse(f"admin:experience_{model}_changelist")).status_code == 200
+
+
+def test_a_conversations_page_shows_who_said_what_and_leads_to_the_runs(
+    page, shipped_blueprints, alice, drain
+):
+    posted = conversations.post(alice, text="<b>What now?</b>", surface="insights_pillar")
+    drain()
+
+    url = reverse("admin:experience_conversation_change", args=[posted.message.conversation_id])
+    body = page.get(url).content.decode()
+
+    assert "&lt;b&gt;What now?&lt;/b&gt;" in body
+    assert "liaison.insights" in body
+    assert reverse("admin:runtime_run_change", args=[posted.reply.run_id]) in body
+
+
+def test_a_surface_is_given_another_agent_here(page, shipped_blueprints, alice):
+    surface = Surface.objects.get(slug="content_pillar")
+    agent = models.Agent.objects.get(slug="council.default")
+
+    url = reverse("admin:experience_surface_change", args=[surface.pk])
+    page.post(url, {"slug": "content_pillar", "agent": agent.pk})
+
+    reply = conversations.post(alice, text="Hello", surface="content_pillar").reply
+    assert reply.agent_slug == "council.default"
+
+
+def test_a_token_is_revoked_here_and_its_secret_is_nowhere(page, alice):
+    secret = access.create_token(alice, "mine")
+    token = Token.objects.get()
+    url = reverse("admin:experience_token_changelist")
+
+    body = page.get(reverse("admin:experience_token_change", args=[token.pk])).content.decode()
+    page.post(url, {"action": "revoke", "_selected_action": [token.pk]})
+
+    assert secret not in body
+    assert token.digest not in body
+    assert access.token_of(secret) is None
 
 
 def test_the_selected_runs_are_cancelled_and_an_ended_one_is_said_to_be_so(page, new_run):
