@@ -10,8 +10,9 @@ from django.conf import settings as django_settings
 from django.test import Client as Browser
 from django.utils import timezone
 
-from experience import access, consumers, feed
+from experience import access, feed, watch
 from experience import models as credentials
+from experience.consumers import window
 from runtime import events, models, runs
 from tests.sockets import connect
 
@@ -113,7 +114,7 @@ async def test_an_event_between_the_read_of_the_log_and_the_doorbell_is_not_lost
     new_run, alice, monkeypatch
 ):
     """The race, injected: the log grows just after the feed has read it. No poll helps."""
-    monkeypatch.setattr(feed, "POLL_SECONDS", 3600)
+    monkeypatch.setattr(feed.hubs, "POLL_SECONDS", 3600)
     run = await sync_to_async(new_run)()
     since, late = events.since, []
 
@@ -251,16 +252,16 @@ async def test_a_client_that_acknowledges_is_never_sent_more_than_its_window(
     """Rule 5."""
     run = await sync_to_async(new_run)()
     await sync_to_async(_append_many)(run, 600)
-    monkeypatch.setattr(consumers, "WINDOW_EVENTS", 50)
+    monkeypatch.setattr(window, "WINDOW_EVENTS", 50)
     async with connect(run.pk, alice) as client:
         assert (await client.frame())["event"] == "connected"
-        await client.say(type="ack", seq=0)
+        await client.send(type="ack", seq=0)
         await client.frame()  # one at least is on its way before the ack is heard
         received = 1
         while not await client.silent(0.2):
             await client.frame()
             received += 1
-        await client.say(type="ack", seq=601)
+        await client.send(type="ack", seq=601)
         more = await client.frame()
 
     assert received < 600
@@ -289,8 +290,8 @@ async def test_a_client_that_makes_no_room_is_closed_and_may_come_back(
     """Rule 5: 4008, and with `after` nothing is missing."""
     run = await sync_to_async(new_run)()
     await sync_to_async(_append_many)(run, 300, size=1000)
-    monkeypatch.setattr(consumers, "SILENT_WINDOW_BYTES", 100_000)
-    monkeypatch.setattr(consumers, "SLOW_SECONDS", 0.2)
+    monkeypatch.setattr(window, "SILENT_WINDOW_BYTES", 100_000)
+    monkeypatch.setattr(window, "SLOW_SECONDS", 0.2)
     seen, codes = [], set()
     while not seen or seen[-1] < 301:
         after = seen[-1] if seen else 0
@@ -418,7 +419,7 @@ async def test_a_revoked_token_closes_its_sockets_and_no_others(new_run, alice):
         first = await credentials.Token.objects.order_by("pk").afirst()
         await sync_to_async(access.revoke_token)(alice, first.name)
 
-        await consumers.Watch.look_once()
+        await watch.Watch.look_once()
 
         assert [frame["code"] for frame in await revoked.frames()] == ["not_signed_in"]
         assert revoked.code == 4401
@@ -434,7 +435,7 @@ async def test_signing_out_closes_the_sockets_of_that_session(new_run, alice):
         await client.frame(), await client.frame()
         await sync_to_async(_sign_out)(cookie)
 
-        await consumers.Watch.look_once()
+        await watch.Watch.look_once()
 
         await client.frames()
     django_settings.ALLOWED_HOSTS.remove("h")
@@ -469,7 +470,7 @@ async def test_a_frame_that_cannot_be_read_is_answered_and_the_socket_lives(
     async with connect(run.pk, alice) as client:
         await client.frame(), await client.frame()
 
-        await client.say_text(text)
+        await client.send_text(text)
 
         assert (await client.frame())["event"] == "error"
         await sync_to_async(runs.cancel)(run.pk, by="x")
