@@ -14,6 +14,7 @@ from rest_framework import exceptions, parsers
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from experience import metrics
 from runtime import errors
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,20 @@ STATUS = {
     "answer_invalid": 400,
     "token_name_taken": 409,
     "token_not_found": 404,
+    "ticket_not_found": 404,
+    "agent_not_found": 404,
+    "agent_not_yours": 403,
+    "conversation_not_found": 404,
+    "run_answers": 409,
+    "user_inactive": 403,
+    "conversation_busy": 409,
+    "conversation_idle": 409,
+    "too_large": 413,
+    "too_many_messages": 429,
+    "too_many_sockets": 429,
+    "overloaded": 503,
+    "message_conflict": 409,
+    "project_conflict": 409,
 }
 
 
@@ -70,10 +85,22 @@ class JSONParser(parsers.JSONParser):
 
 
 def answer(error: Exception, context: dict[str, Any]) -> Response:
-    """REST framework's exception handler: refusals, its own errors and mistakes of ours."""
+    """REST framework's exception handler: refusals, its own errors and mistakes of ours.
+
+    They are JSON, whatever else the route can answer with.
+    """
+    response = _answer(error, context)
+    response.content_type = "application/json"
+    metrics.refused("rest", response.data["error"]["code"])
+    return response
+
+
+def _answer(error: Exception, context: dict[str, Any]) -> Response:
     if isinstance(error, errors.Refusal):
         body = envelope(error.code, str(error), dict(error.detail))
-        return Response(body, status=STATUS[error.code])
+        wait = error.detail.get("retry_after")
+        headers = {"Retry-After": str(wait)} if wait is not None else None
+        return Response(body, status=STATUS[error.code], headers=headers)
     if isinstance(error, OperationalError | InterfaceError):
         message = "The database does not answer. Try again in a few seconds."
         return Response(envelope("unavailable", message), status=503)
@@ -107,6 +134,7 @@ def _from_framework(error: Exception, data: Any) -> dict[str, Any]:
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's 404, in the envelope below `/api/`."""
     if request.path.startswith("/api/"):
+        metrics.refused("rest", "not_found")
         body = envelope("not_found", "There is no such address; see /api/docs/.")
         return JsonResponse(body, status=404)
     return defaults.page_not_found(request, exception)

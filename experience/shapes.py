@@ -20,24 +20,83 @@ class Problem(serializers.Serializer[Any]):
     error = ProblemFields()
 
 
+# What JSON has for a field: by itself the framework takes 7 for a text and "yes" for true.
+_TYPES: tuple[tuple[Any, Any, str], ...] = (
+    ((serializers.CharField, serializers.ChoiceField, serializers.UUIDField), str, "a text"),
+    (serializers.BooleanField, bool, "true or false"),
+    (serializers.IntegerField, int, "a whole number"),
+    (serializers.FloatField, (int, float), "a number"),
+)
+
+
 class Asked(serializers.Serializer[Any]):
-    """A request. Fields that are not known are left alone, unless they look misspelled: nobody
-    should believe that a run waits for them because they wrote `godmode`."""
+    """A request: every value in its JSON type. Fields that are not known are left alone, unless
+    they look misspelled: nobody should believe that a run waits for them because they wrote
+    `godmode`."""
 
     def to_internal_value(self, data: Any) -> Any:
-        known = list(self.fields)
-        for name in set(data) - set(known) if isinstance(data, dict) else ():
-            if close := difflib.get_close_matches(str(name), known, n=1, cutoff=0.8):
-                raise serializers.ValidationError({name: [f"Do you mean {close[0]}?"]})
+        for name, value in data.items() if isinstance(data, dict) else ():
+            if complaint := self._complaint(str(name), value):
+                raise serializers.ValidationError({name: [complaint]})
         return super().to_internal_value(data)
 
+    def _complaint(self, name: str, value: Any) -> str:
+        if (field := self.fields.get(name)) is None:
+            close = difflib.get_close_matches(name, list(self.fields), n=1, cutoff=0.8)
+            return f"Do you mean {close[0]}?" if close else ""
+        for kinds, wanted, words in _TYPES:
+            if isinstance(field, kinds) and value is not None:
+                is_bool = isinstance(value, bool)
+                is_it = isinstance(value, wanted) and is_bool == (wanted is bool)
+                return "" if is_it else f"This must be {words}."
+        return ""
 
-ERRORS = {400: Problem, 401: Problem, 403: Problem, 404: Problem, 409: Problem}
+
+class PageQuery(serializers.Serializer[Any]):
+    limit = serializers.IntegerField(min_value=1, max_value=200, default=50)
+    offset = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
+
+
+# What a body, and what a session without its CSRF token, may be answered.
+BODY = (400, 403, 413, 415)
+
+
+def problems(*statuses: int) -> dict[int, type[Problem]]:
+    """The refusals of a route: these, and those that every route has."""
+    return dict.fromkeys(sorted({401, 406, 503, *statuses}), Problem)
+
+
+ERRORS = problems(404, 409, *BODY)
 # Of a call that starts something.
-STARTING = {**ERRORS, 429: Problem}
+STARTING = problems(404, 409, 429, *BODY)
+
+
+def query(shape: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
+    """What the query string says, checked. Raises ValidationError."""
+    said = shape(data=request.query_params)
+    said.is_valid(raise_exception=True)
+    return dict(said.validated_data)
+
+
+def page(request: Request) -> slice:
+    """The part of a list that the query string asks for. Raises ValidationError."""
+    asked = query(PageQuery, request)
+    return slice(asked["offset"], asked["offset"] + asked["limit"])
+
+
+def body(shape: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
+    """What the body says, checked. Raises ValidationError."""
+    said = shape(data=request.data)
+    said.is_valid(raise_exception=True)
+    return dict(said.validated_data)
 
 
 def user(request: Request) -> AbstractBaseUser:
     """Who asks; the permission class has seen to it that it is somebody."""
     assert isinstance(request.user, AbstractBaseUser)
     return request.user
+
+
+def trace(request: Request) -> str:
+    """The W3C traceparent that the caller has sent, if it has."""
+    return request.headers.get("traceparent", "")

@@ -10,7 +10,7 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from experience import access, shapes
+from experience import access, conversations, shapes
 from runtime import gates, library, models, runs
 
 IDEMPOTENCY = OpenApiParameter(
@@ -146,6 +146,7 @@ def approve(request: Request, run_id: UUID) -> Response:
 def retry(request: Request, run_id: UUID) -> Response:
     """Take a failed run up again after its last finished step."""
     found = access.find_own_run(request.user, run_id)
+    conversations.check_may_retry(found)
     asked = RetryRequest(data=request.data)
     asked.is_valid(raise_exception=True)
     run = runs.retry(
@@ -179,6 +180,7 @@ def fork(request: Request, run_id: UUID) -> Response:
         version=version,
         overrides=said.pop("nodes", None),
         idempotency_key=request.headers.get("Idempotency-Key"),
+        trace=shapes.trace(request),
         **said,
     )
     return _steered(run, "The council goes on from there in a run of its own.")

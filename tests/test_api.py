@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -339,16 +340,38 @@ def test_an_idempotency_key_that_is_too_long_or_empty_is_refused(program, defaul
     assert response.json()["error"]["code"] == "idempotency_key_invalid"
 
 
+DESCRIPTIONS = ("/api/schema/", "/api/docs/", "/api/asyncapi/")
+
+
 def test_the_schema_names_every_route_of_the_api(client):
     schema = client.get("/api/schema/", headers={"accept": "application/json"}).json()
 
     routes = {f"/{pattern.pattern}" for pattern in urls.urlpatterns}
     named = {re.sub(r"<\w+:(\w+)>", r"{\1}", route) for route in routes}
     assert {*schema["paths"]} == {
-        route
-        for route in named
-        if route.startswith("/api/") and route not in ("/api/schema/", "/api/docs/")
+        route for route in named if route.startswith("/api/") and route not in DESCRIPTIONS
     }
+
+
+def test_every_route_documents_the_statuses_that_the_reference_names(client):
+    """But for those that the reference states once for all routes."""
+    schema = client.get("/api/schema/", headers={"accept": "application/json"}).json()
+    reference = (Path(__file__).parents[1] / "docs" / "reference.md").read_text()
+    rows = re.findall(r"^\| `([A-Z]+) (/api/\S+)` \| ([\d, ]+) \|", reference, re.M)
+
+    missing = {
+        (method, path): absent
+        for method, path, statuses in rows
+        if path not in DESCRIPTIONS
+        and (absent := set(statuses.split(", ")) - {*_statuses(schema, method, path)})
+    }
+
+    assert missing == {}
+    assert len(rows) > 30
+
+
+def _statuses(schema, method, path):
+    return schema["paths"][path][method.lower()]["responses"]
 
 
 def test_a_run_that_failed_says_why_without_any_word_of_the_provider(

@@ -1,18 +1,24 @@
-"""REST: protocol.md §4, the part about runs, and tickets."""
+"""Runs: start, look, cancel."""
 
+import json
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
+from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.decorators import api_view
+from rest_framework.decorators import api_view, renderer_classes
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from experience import access, shapes, steering
+from experience import access, conversations, feed, shapes, steering
+from experience.api import streams
 from runtime import checkpoints, events, gates, models, runs, shipped
 
 PAGE = 500
+LAST_SEQ = 2**31 - 1
 # The council's working state, by the names of protocol.md §5.
 STATE = (
     "input_topic",
@@ -120,18 +126,8 @@ class EventPage(serializers.Serializer[Any]):
     last_seq = serializers.IntegerField(help_text="the end of the log as of now")
 
 
-class TicketShape(serializers.Serializer[Any]):
-    ticket = serializers.CharField()
-    expires_at = serializers.DateTimeField()
-
-
-class PageQuery(serializers.Serializer[Any]):
-    limit = serializers.IntegerField(min_value=1, max_value=200, default=50)
-    offset = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
-
-
 class AfterQuery(serializers.Serializer[Any]):
-    after = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
+    after = serializers.IntegerField(min_value=0, max_value=LAST_SEQ, default=0)
 
 
 # --- running ---------------------------------------------------------------------------
@@ -162,16 +158,16 @@ def run_blueprint(request: Request, blueprint_id: UUID) -> Response:
 
 
 def _run(request: Request, blueprint: models.Blueprint) -> Response:
-    asked = RunRequest(data=request.data)
-    asked.is_valid(raise_exception=True)
+    asked = shapes.body(RunRequest, request)
     run = runs.create(
-        topic=asked.validated_data["input_topic"],
+        topic=asked["input_topic"],
         version=blueprint.newest,
         owner=shapes.user(request),
-        model=asked.validated_data["model"],
-        god_mode=asked.validated_data["god_mode"],
-        limits=asked.validated_data.get("limits"),
+        model=asked["model"],
+        god_mode=asked["god_mode"],
+        limits=asked.get("limits"),
         idempotency_key=request.headers.get("Idempotency-Key"),
+        trace=shapes.trace(request),
     )
     message = "The council has been convened."
     return Response({"run_id": run.pk, "status": run.status, "message": message}, status=202)
@@ -180,14 +176,14 @@ def _run(request: Request, blueprint: models.Blueprint) -> Response:
 # --- looking ---------------------------------------------------------------------------
 
 
-@extend_schema(responses={200: RunState, **shapes.ERRORS})
+@extend_schema(responses={200: RunState, **shapes.problems(404)})
 @api_view(["GET"])
 def run_status(request: Request, run_id: UUID) -> Response:
     """Where a run stands."""
     return Response(RunState(access.find_run(request.user, run_id)).data)
 
 
-@extend_schema(responses={200: dict[str, Any], **shapes.ERRORS})
+@extend_schema(responses={200: dict[str, Any], **shapes.problems(404)})
 @api_view(["GET"])
 def run_state(request: Request, run_id: UUID) -> Response:
     """The council's working state after the last finished step."""
@@ -209,14 +205,28 @@ def _next_nodes(found: list[models.Gate]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-@extend_schema(parameters=[AfterQuery], responses={200: EventPage, **shapes.ERRORS})
+@extend_schema(
+    operation_id="run_events",
+    parameters=[AfterQuery, streams.LAST_EVENT_ID],
+    responses={
+        (200, "application/json"): EventPage,
+        (200, streams.MEDIA_TYPE): streams.StreamEvent,
+        204: None,
+        **shapes.problems(400, 404, 429),
+    },
+)
 @api_view(["GET"])
-def run_events(request: Request, run_id: UUID) -> Response:
-    """The run's log, in pages: what comes after `after`."""
+@renderer_classes([JSONRenderer, streams.Renderer])
+def run_events(request: Request, run_id: UUID) -> HttpResponseBase:
+    """The run's log after `after`: in pages; or with `Accept: text/event-stream` as a stream
+    to its end, each event as in a page. 204 when a stream's client has had the end."""
     run = access.find_run(request.user, run_id)
-    query = AfterQuery(data=request.query_params)
-    query.is_valid(raise_exception=True)
-    after = query.validated_data["after"]
+    after = shapes.query(AfterQuery, request)["after"]
+    after = streams.position(request, after, most=LAST_SEQ)
+    if streams.is_asked_for(request):
+        if run.has_ended and run.last_seq <= after:
+            return streams.over()
+        return streams.answer(request, _follow(run_id, after))
     page = events.since(run.pk, after, limit=PAGE)
     return Response(
         {
@@ -227,22 +237,37 @@ def run_events(request: Request, run_id: UUID) -> Response:
     )
 
 
+async def _follow(run_id: UUID, after: int) -> AsyncIterator[streams.Sent]:
+    """The log from there to its end, as a stream."""
+    async with feed.hub().watch(run_id) as followed:
+        while True:
+            for entry in await followed.after(after):
+                after = entry.event.seq
+                # A failed run may have been retried since.
+                ends = entry.event.kind in events.ENDS and after >= followed.head
+                (block,) = entry.frames(_blocks)
+                yield streams.Sent(block, ends)
+
+
+def _blocks(event: events.Logged) -> tuple[str]:
+    data = json.dumps(event.as_json(), ensure_ascii=False)
+    return (streams.block(event.seq, event.kind, data),)
+
+
 @extend_schema(
     operation_id="runs_list",
-    parameters=[PageQuery],
-    responses={200: RunSummary(many=True), **shapes.ERRORS},
+    parameters=[shapes.PageQuery],
+    responses={200: RunSummary(many=True), **shapes.problems(400)},
 )
 @api_view(["GET"])
 def run_list(request: Request) -> Response:
     """The caller's runs, newest first."""
-    query = PageQuery(data=request.query_params)
-    query.is_valid(raise_exception=True)
-    limit, offset = query.validated_data["limit"], query.validated_data["offset"]
-    found = access.runs_of(request.user).order_by("-created_at")[offset : offset + limit]
+    some = shapes.page(request)
+    found = access.runs_of(request.user).order_by("-created_at", "pk")[some]
     return Response(RunSummary(found, many=True).data)
 
 
-@extend_schema(operation_id="runs_detail", responses={200: RunSummary, **shapes.ERRORS})
+@extend_schema(operation_id="runs_detail", responses={200: RunSummary, **shapes.problems(404)})
 @api_view(["GET"])
 def run_detail(request: Request, run_id: UUID) -> Response:
     """One run of the history."""
@@ -252,18 +277,11 @@ def run_detail(request: Request, run_id: UUID) -> Response:
 # --- steering --------------------------------------------------------------------------
 
 
-@extend_schema(request=None, responses={200: RunState, **shapes.ERRORS})
+@extend_schema(request=None, responses={200: RunState, **shapes.problems(403, 404, 409)})
 @api_view(["POST"])
 def run_cancel(request: Request, run_id: UUID) -> Response:
-    """Stop a run. Its model call in flight is broken off; what was written stays."""
+    """Stop a run. Its model call in flight is broken off; what was written stays. Of a guide's
+    that has handed over, the run in its place is stopped."""
     run = access.find_own_run(request.user, run_id)
-    runs.cancel(run.pk, by=shapes.user(request).get_username())
+    conversations.cancel(run, by=shapes.user(request).get_username())
     return Response(RunState(access.find_run(request.user, run_id)).data)
-
-
-@extend_schema(request=None, responses={201: TicketShape, 401: shapes.Problem})
-@api_view(["POST"])
-def create_ticket(request: Request) -> Response:
-    """A ticket for opening one socket, good once and for 30 s."""
-    ticket, expires_at = access.issue_ticket(shapes.user(request))
-    return Response({"ticket": ticket, "expires_at": expires_at}, status=201)

@@ -1,0 +1,1 @@
+"""REST beyond blueprints and gates, one file for each thing. protocol.md §4."""
