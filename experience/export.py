@@ -33,6 +33,7 @@ def as_json(run: models.Run) -> dict[str, Any]:
             "final_draft": run.final_draft,
             "current_draft": run.current_draft,
             "draft_cut": run.draft_cut,
+            "handoff": run.handoff,
             "critic_score": run.critic_score,
             "iteration_count": run.iteration_count,
             "error_code": run.error_code,
@@ -44,6 +45,8 @@ def as_json(run: models.Run) -> dict[str, Any]:
             "god_mode": run.god_mode,
             "limits": run.limits,
             "overrides": run.overrides,
+            "context": run.context,
+            "handoffs": run.handoffs,
             "parent": str(run.parent_id) if run.parent_id else None,
             "parent_seq": run.parent_seq,
             "retries": run.retries,
@@ -90,7 +93,11 @@ def _result(run: models.Run, end: events.Logged | None) -> Iterator[str]:
     sentence = outcomes.sentence(end) if end else f"{run.status}; it has not ended yet"
     yield f"**{plain(sentence)}**"
     if end is not None and end.kind == "run.completed":
-        yield fence(end.data["final_draft"])
+        if outcomes.handed_over(end.data):
+            yield "It handed over because:"
+            yield fence(end.data["handoff"]["reason"])
+        if end.data["final_draft"] or not outcomes.handed_over(end.data):
+            yield fence(end.data["final_draft"])
         yield table(("", ""), outcomes.facts(end))
         return
     if run.current_draft:
@@ -111,6 +118,8 @@ def _about(run: models.Run, told: Sequence[story.Told]) -> Iterator[str]:
         rows.append(("ended", events.stamp(run.ended_at)))
     if run.god_mode:
         rows.append(("gates", "before every node"))
+    if run.context:
+        rows.append(("told of earlier runs", ", ".join(run.context)))
     rows += [(f"limit of {name}", str(value)) for name, value in run.limits.items()]
     rows += [
         (f"changed in {node}", ", ".join(f"{k}: {v}" for k, v in changes.items()))

@@ -22,8 +22,16 @@ def sentence(end: events.Logged) -> str:
     if end.kind == "run.cancelled":
         how = "rejected" if data["reason"] == "rejected" else "cancelled"
         return f"{how} by {data['by']}"
-    parts = [reason(data["reason"], data["approved"]), *reserve(data)]
-    return "; ".join(parts)
+    parts = [reason(data["reason"], data["approved"])]
+    if to := handed_over(data):
+        # Beside a limit, at which it was stopped after that, the hand-over says more.
+        parts = [f"handed over to {to}", *(parts if data["reason"] != "handed_over" else [])]
+    return "; ".join([*parts, *reserve(data)])
+
+
+def handed_over(data: Mapping[str, Any]) -> str:
+    """To whom a completed run has handed over; empty if it has not."""
+    return str((data.get("handoff") or {}).get("to", ""))
 
 
 def reserve(data: Mapping[str, Any]) -> list[str]:
@@ -36,6 +44,8 @@ def reason(name: str, approved: bool | None) -> str:
     """Why a completed run ended, and whether its result was approved."""
     if name in _EARLY or name.endswith("_limit"):
         return f"{_EARLY.get(name) or f'stopped at {limit(name)}'}, not approved"
+    if name == "handed_over":
+        return "handed over"
     if approved is None:
         return "finished, no critic decided"
     return "approved by the critic" if approved else "finished, not approved"

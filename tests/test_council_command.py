@@ -307,7 +307,7 @@ def test_retry_takes_a_failed_run_up_again_with_more(new_run, drain):
 def test_followed_from_its_beginning_a_retried_run_is_shown_to_its_real_end(
     new_run, drain, capsys, monkeypatch
 ):
-    monkeypatch.setattr(feed, "PAGE", 1)  # the log is read in many pieces
+    monkeypatch.setattr(feed.latest, "PAGE", 1)  # the log is read in many pieces
     run = new_run(limits={"tokens": 10})
     drain()
     runs.retry(run.pk, by="alice", limits={"tokens": 90_000})

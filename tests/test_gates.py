@@ -507,10 +507,10 @@ async def test_on_the_socket_a_gate_is_told_answered_and_seen_to_be_answered(
     async with connect(run.pk, alice) as client:
         told = (await _frames_until(client, "run_paused"))[-1]
         assert told["next_nodes"] == ["w"]
-        await client.say(type="answer", gate_id=told["gate"]["gate"], action="approve")
+        await client.send(type="answer", gate_id=told["gate"]["gate"], action="approve")
         answered = await _frames_until(client, "run_resumed")
         assert answered[0]["by"] == "alice"
-        await client.say(type="answer", gate_id=told["gate"]["gate"], action="approve")
+        await client.send(type="answer", gate_id=told["gate"]["gate"], action="approve")
         refused = (await _frames_until(client, "error"))[-1]
         assert (refused["code"], refused["detail"]["by"]) == ("gate_answered", "alice")
         await adrain()
@@ -541,7 +541,7 @@ async def test_of_fifty_answers_at_once_by_rest_and_socket_one_acts(
     async with connect(run.pk, alice) as socket:
         gate = (await _frames_until(socket, "run_paused"))[-1]["gate"]["gate"]
         for _ in range(25):
-            await socket.say(type="answer", gate_id=gate, action="approve")
+            await socket.send(type="answer", gate_id=gate, action="approve")
         answers = await at_once(*[partial(_answer, client, run, action="approve")] * 25)
         frames = [await socket.frame()]
         while sum(frame["event"] == "error" for frame in frames) < 24 + (
@@ -639,7 +639,7 @@ async def test_limits_that_cannot_be_leave_the_gate_open_by_rest_and_by_socket(
     )
     async with connect(run.pk, alice) as client:
         await _frames_until(client, "run_paused")
-        await client.say(type="answer", action="approve", **body)
+        await client.send(type="answer", action="approve", **body)
         refused = await client.frame()
 
     assert status == 400
@@ -658,7 +658,7 @@ async def test_an_administrator_who_is_one_no_more_answers_no_gate_on_an_open_so
         await _frames_until(client, "run_paused")
         bob.is_superuser = False
         await bob.asave()
-        await client.say(type="answer", action="approve")
+        await client.send(type="answer", action="approve")
         refused = await client.frame()
 
     assert (refused["event"], refused["code"]) == ("error", "run_not_found")

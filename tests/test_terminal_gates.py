@@ -3,6 +3,7 @@
 import asyncio
 import os
 import stat
+import tempfile
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -19,6 +20,11 @@ OFFER = "[a]pprove, [m]odify, [r]eject or [l]eave? "
 
 the_gate_of = sync_to_async(the_gate)
 answer = sync_to_async(gates.answer)
+
+
+def following(run, monkeypatch, **more):
+    """Somebody who follows a run."""
+    return sitting(follower.Follower(run, **more).follow(), monkeypatch)
 
 
 @pytest.fixture
@@ -48,11 +54,9 @@ async def test_at_a_gate_it_shows_what_is_asked_and_proposed_and_an_approval_goe
     paused, monkeypatch, adrain
 ):
     draft = (await the_gate_of(paused)).proposal["current_draft"]
-    async with sitting(paused, monkeypatch) as person:
-        await person.reads(OFFER)
-        person.types("what?")
-        await person.reads(OFFER)
-        person.types("a")
+    async with following(paused, monkeypatch) as person:
+        await person.answers(OFFER, "what?")
+        await person.answers(OFFER, "a")
         await person.reads("w: approved by the terminal")
         await adrain()
 
@@ -68,15 +72,11 @@ async def test_modify_opens_the_draft_in_the_editor_and_shows_what_was_changed(
 ):
     await paused.arefresh_from_db()
     editor("Scripted", "Quite a new")
-    async with sitting(paused, monkeypatch) as person:
-        await person.reads(OFFER)
-        person.types("m")
-        await person.reads("Feedback for what follows (empty: none): ")
-        person.types("Mind the price.")
-        await person.reads("Go on with d (empty: as proposed): ")
-        person.types("nowhere")
-        await person.reads("Go on with d (empty: as proposed): ")
-        person.types("")
+    async with following(paused, monkeypatch) as person:
+        await person.answers(OFFER, "m")
+        await person.answers("Feedback for what follows (empty: none): ", "Mind the price.")
+        await person.answers("Go on with d (empty: as proposed): ", "nowhere")
+        await person.answers("Go on with d (empty: as proposed): ", "")
         await person.reads("w: modified by the terminal")
         await adrain()
 
@@ -90,16 +90,12 @@ async def test_a_draft_that_nobody_changed_is_no_modification_and_it_asks_again(
     paused, monkeypatch, editor
 ):
     editor("there is no such text", "")
-    async with sitting(paused, monkeypatch) as person:
-        await person.reads(OFFER)
-        person.types("m")
-        await person.reads("(empty: none): ")
-        person.types("")
-        await person.reads("(empty: as proposed): ")
-        person.types("")
+    async with following(paused, monkeypatch) as person:
+        await person.answers(OFFER, "m")
+        await person.answers("(empty: none): ", "")
+        await person.answers("(empty: as proposed): ", "")
         await person.reads("Nothing was modified.")
-        await person.reads(OFFER)
-        person.types("l")
+        await person.answers(OFFER, "l")
 
     assert await the_gate_of(paused)
 
@@ -108,16 +104,12 @@ async def test_an_answer_that_is_refused_is_explained_and_asked_for_again(
     paused, monkeypatch, adrain
 ):
     monkeypatch.setattr(gates, "LONGEST_TEXT", 5)
-    async with sitting(paused, monkeypatch) as person:
-        await person.reads(OFFER)
-        person.types("r")
-        await person.reads("Send it to d (empty: end the run): ")
-        person.types("d")
-        await person.reads("Why? ")
-        person.types("Far too long.")
+    async with following(paused, monkeypatch) as person:
+        await person.answers(OFFER, "r")
+        await person.answers("Send it to d (empty: end the run): ", "d")
+        await person.answers("Why? ", "Far too long.")
         await person.reads("comment is a text of at most 5 characters.")
-        await person.reads(OFFER)
-        person.types("a")
+        await person.answers(OFFER, "a")
         await person.reads("approved by the terminal")
         await adrain()
 
@@ -125,21 +117,15 @@ async def test_an_answer_that_is_refused_is_explained_and_asked_for_again(
 
 
 async def test_a_rejection_may_send_it_back_with_a_comment(paused, monkeypatch, adrain):
-    async with sitting(paused, monkeypatch) as person:
-        await person.reads(OFFER)
-        person.types("r")
-        await person.reads("Send it to d (empty: end the run): ")
-        person.types("d")
-        await person.reads("Why? ")
-        person.types("Far too long.")
+    async with following(paused, monkeypatch) as person:
+        await person.answers(OFFER, "r")
+        await person.answers("Send it to d (empty: end the run): ", "d")
+        await person.answers("Why? ", "Far too long.")
         await person.reads("w: rejected by the terminal, to d, “Far too long.”")
         await adrain()
-        await person.reads(OFFER)
-        person.types("r")
-        await person.reads("Send it to")
-        person.types("")
-        await person.reads("Why? ")
-        person.types("")
+        await person.answers(OFFER, "r")
+        await person.answers("Send it to", "")
+        await person.answers("Why? ", "")
 
     assert person.code == 4
     assert "rejected by the terminal" in person.screen
@@ -148,7 +134,7 @@ async def test_a_rejection_may_send_it_back_with_a_comment(paused, monkeypatch, 
 
 @pytest.mark.parametrize("key", [b"l\n", b"\x04"], ids=["leave", "end of input"])
 async def test_left_it_waits_on_says_how_to_answer_and_exits_with_5(paused, monkeypatch, key):
-    async with sitting(paused, monkeypatch) as person:
+    async with following(paused, monkeypatch) as person:
         await person.reads(OFFER)
         person.presses(key)
 
@@ -162,14 +148,42 @@ async def test_a_question_that_somebody_else_answers_is_dropped_and_says_who_did
     paused, monkeypatch, adrain
 ):
     gate = await the_gate_of(paused)
-    async with sitting(paused, monkeypatch) as person:
+    async with following(paused, monkeypatch) as person:
         await person.reads(OFFER)
         await answer(gate.pk, action="approve", by="bob")
+        await person.reads("\n")  # so that it is told on a line of its own
         await person.reads("w: approved by bob")
         await adrain()
 
     assert person.code == 0
     assert await paused.gates.acount() == 1
+
+
+async def test_what_was_written_for_a_gate_that_somebody_else_answers_is_kept(
+    paused, monkeypatch, editor, tmp_path
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    editor("Scripted", "Quite a new")
+    gate = await the_gate_of(paused)
+    async with following(paused, monkeypatch) as person:
+        await person.answers(OFFER, "m")
+        await person.reads("Feedback for what follows (empty: none): ")
+        await answer(gate.pk, action="reject", by="bob")
+        await person.reads("What you wrote is in ")
+
+    [kept] = tmp_path.glob("council-*.md")
+    assert str(kept) in person.screen
+    assert "Quite a new" in kept.read_text()
+
+
+async def test_who_follows_in_the_name_of_a_user_is_told_to_answer_in_that_name(
+    paused, monkeypatch, alice
+):
+    async with following(paused, monkeypatch, user=alice) as person:
+        await person.answers(OFFER, "l")
+
+    gate = await the_gate_of(paused)
+    assert f"approve --gate {gate.pk} --user alice" in person.screen
 
 
 async def test_two_open_gates_are_asked_about_one_after_the_other(
@@ -181,10 +195,9 @@ async def test_two_open_gates_are_asked_about_one_after_the_other(
     )
     run = await sync_to_async(new_run)(version=version)
     await adrain()
-    async with sitting(run, monkeypatch) as person:
+    async with following(run, monkeypatch) as person:
         for _ in range(2):
-            await person.reads(OFFER)
-            person.types("a")
+            await person.answers(OFFER, "a")
             await person.reads("approved by the terminal")
         await adrain()
 
@@ -195,20 +208,17 @@ async def test_at_a_limit_it_takes_new_limits_or_stops(new_run, council, monkeyp
     version = await sync_to_async(council)(*LOOP, limits={"calls": 2, "atLimit": "ask"})
     run = await sync_to_async(new_run)(version=version)
     await adrain()
-    async with sitting(run, monkeypatch) as person:
-        await person.reads("[a]pprove, [s]top or [l]eave? ")
-        person.types("a")
-        await person.reads("New limits, such as calls=20 (empty: as much again): ")
-        person.types("calls=many")
+    async with following(run, monkeypatch) as person:
+        await person.answers("[a]pprove, [s]top or [l]eave? ", "a")
+        await person.answers(
+            "New limits, such as calls=20 (empty: as much again): ", "calls=many"
+        )
         await person.reads("calls is a positive whole number, not 'many'.")
-        await person.reads("[l]eave? ")
-        person.types("a")
-        await person.reads("(empty: as much again): ")
-        person.types("calls=3")
+        await person.answers("[l]eave? ", "a")
+        await person.answers("(empty: as much again): ", "calls=3")
         await person.reads("limit extended by the terminal, limits calls=3")
         await adrain()
-        await person.reads("[l]eave? ")
-        person.types("s")
+        await person.answers("[l]eave? ", "s")
 
     assert person.code == 3
     assert "2 more calls" in person.screen
@@ -216,11 +226,10 @@ async def test_at_a_limit_it_takes_new_limits_or_stops(new_run, council, monkeyp
 
 
 async def test_ctrl_c_at_a_gate_asks_whether_to_cancel(paused, monkeypatch):
-    async with sitting(paused, monkeypatch) as person:
+    async with following(paused, monkeypatch) as person:
         await person.reads(OFFER)
         os.kill(os.getpid(), 2)
-        await person.reads("Leave it running (l) or cancel it (c)? ")
-        person.types("c")
+        await person.answers("Leave it running (l) or cancel it (c)? ", "c")
 
     assert person.code == 4
     assert "cancelled by the terminal" in person.screen
@@ -229,11 +238,10 @@ async def test_ctrl_c_at_a_gate_asks_whether_to_cancel(paused, monkeypatch):
 async def test_in_the_name_of_a_user_who_is_not_asked_it_says_who_is(
     paused, monkeypatch, bob: User
 ):
-    async with sitting(paused, monkeypatch, user=bob) as person:
+    async with following(paused, monkeypatch, user=bob) as person:
         await person.reads("It waits for owner to answer.")
         os.kill(os.getpid(), 2)
-        await person.reads("(c)? ")
-        person.types("l")
+        await person.answers("(c)? ", "l")
 
     assert person.code == 5
     assert OFFER not in person.screen
@@ -242,14 +250,14 @@ async def test_in_the_name_of_a_user_who_is_not_asked_it_says_who_is(
 async def test_without_a_terminal_it_says_how_to_answer_and_goes_on_when_somebody_does(
     paused, capsys, monkeypatch, adrain
 ):
-    monkeypatch.setattr(feed, "PAGE", 1)  # the log is read in many pieces
+    monkeypatch.setattr(feed.latest, "PAGE", 1)  # the log is read in many pieces
     gate = await the_gate_of(paused)
     await answer(gate.pk, action="reject", by="bob", says={"next_node": "d"})
     await adrain()
     second = await models.Gate.objects.aget(run=paused, answered_at=None)
-    following = follower.Follower(paused)
-    task = asyncio.create_task(following.follow())
-    await following.has_asked.wait()
+    watching = follower.Follower(paused)
+    task = asyncio.create_task(watching.follow())
+    await watching.has_asked.wait()
     await answer(second.pk, action="approve", by="bob")
     await adrain()
 

@@ -1,7 +1,7 @@
 """The live view of a run: a fold over its events, drawn with rich."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -48,7 +48,7 @@ class Board:
         self.answered: dict[str, str] = {}  # gate: by whom
         self.drafts = story.Drafts(reused)
         self.end: events.Logged | None = None
-        self.is_mid_line = False  # a question stands on the last line
+        self.before_line: Callable[[], None] = lambda: None  # called before one is printed
         self._reused = reused
         self._between = "waiting for a worker"
         self._begun = time.monotonic()
@@ -72,9 +72,7 @@ class Board:
             self.gates.clear()
 
     def _say(self, markup: str) -> None:
-        if self.is_mid_line:
-            self.console.print()
-            self.is_mid_line = False
+        self.before_line()
         self.console.print(markup, highlight=False)
 
     # --- the run ---
@@ -234,8 +232,12 @@ class Board:
 
 def print_result(console: Console, end: events.Logged) -> None:
     """The draft of a completed run, and what is to be known of it."""
-    title = "; ".join(["Final draft", *outcomes.reserve(end.data)])
-    console.print(Panel(Text(end.data["final_draft"]), title=escape(title)))
+    if to := outcomes.handed_over(end.data):
+        line = f"→ handed over to {to}: {end.data['handoff']['reason']}"
+        console.print(escape(line), highlight=False)
+    if end.data["final_draft"] or not to:
+        title = "; ".join(["Final draft", *outcomes.reserve(end.data)])
+        console.print(Panel(Text(end.data["final_draft"]), title=escape(title)))
     console.print(table(outcomes.facts(end)))
 
 
@@ -254,6 +256,8 @@ def finished(data: dict[str, Any]) -> str:
         parts.append(f"{data['score']:g} / 10")
     if choice := data["output"].get("choice"):
         parts.append(f"chose {choice}")
+    if handoff := data["output"].get("handoff"):
+        parts.append(f"hands over to {handoff['to']}")
     parts += ["cut off at its token limit"] if data.get("cut") else []
     return " · ".join(parts)
 

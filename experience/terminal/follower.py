@@ -3,23 +3,19 @@
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import sys
 from collections.abc import Coroutine
 from typing import Any
-from uuid import UUID
 
 from channels.db import database_sync_to_async as in_thread
 from rich.console import Console
 from rich.live import Live
 
-from experience import access, feed, outcomes, story
-from experience.terminal import dialogue, gate, keyboard
+from experience import feed, story
+from experience.terminal import asking, invocation, output
 from experience.terminal.board import Board
-from runtime import errors, gates, models, runs
-
-NOBODY = "the terminal"
+from runtime import errors, models, runs
 
 
 class Follower:
@@ -69,7 +65,7 @@ class Follower:
                 for entry in await followed.after(after):
                     after = entry.event.seq
                     self.board.take(entry.event)
-                    if self.as_json and not _print_line(json.dumps(entry.event.as_json())):
+                    if self.as_json and not output.line(json.dumps(entry.event.as_json())):
                         return
                 self._is_up_to_date = after >= followed.head
                 self.stirred.set()
@@ -98,25 +94,18 @@ class Follower:
         cancel = False
         if sys.stdin.isatty():
             again = asyncio.create_task(self.interrupted.wait())
-            question = "\nLeave it running (l) or cancel it (c)? "
-            with contextlib.suppress(keyboard.Dropped, EOFError):
-                said = await keyboard.line(question, self.reading, again)
-                cancel = said.lower().startswith("c")
+            cancel = await asking.wants_to_cancel(self.reading, again)
             again.cancel()
         if cancel:
             with contextlib.suppress(errors.RunFinished):
-                await in_thread(runs.cancel)(self.run.pk, by=self._name)
+                await in_thread(runs.cancel)(self.run.pk, by=asking.name_of(self.user))
         elif not self.reading.done():
-            _say(f"It goes on. To see it again: {self._follow_again}")
+            output.note(f"It goes on. To see it again: {self._follow_again}")
         return cancel
 
     @property
     def _follow_again(self) -> str:
-        return f"{gate.COMMAND} --follow {self.run.pk}"
-
-    @property
-    def _name(self) -> str:
-        return self.user.get_username() if self.user else NOBODY
+        return f"{invocation.of('council')} --follow {self.run.pk}"
 
     # --- at a gate ---
 
@@ -131,89 +120,20 @@ class Follower:
         """Show a gate and ask; whether to go on watching."""
         self._asked.add(opened["gate"])
         self.live.stop()
-        facts = [("cost so far", outcomes.money(self.board.cost))]
-        gate.show(self.console, opened, self.board.drafts, facts)
+        void = asyncio.create_task(self._void(opened["gate"]))
+        question = asking.Asking(self.run.pk, opened, self.console, self.user, void)
+        question.show(asking.SoFar(self.board.drafts, self.board.cost))
+        self.board.before_line = question.break_line
         self.has_asked.set()
-        stays = True
-        if await in_thread(self._may_answer)(opened):
-            if keyboard.is_there(self.console.is_terminal):
-                stays = await self._ask(opened)
-            else:
-                self._print_commands("To answer it:", opened)
+        try:
+            stays = await question.ask()
+        finally:
+            void.cancel()
         if stays:
             self._go_live()
+        else:
+            output.note(f"To see it again: {self._follow_again}")
         return stays
-
-    def _may_answer(self, opened: dict[str, Any]) -> bool:
-        if self.user is None:
-            return True
-        try:
-            access.check_may_answer(self.user, _gate(opened))
-        except errors.GateNotYours as refusal:
-            who = ", ".join(refusal.detail["answerers"])
-            self.console.print(f"It waits for {who} to answer.", markup=False, highlight=False)
-            return False
-        return True
-
-    def _print_commands(self, title: str, opened: dict[str, Any]) -> None:
-        self.console.print(title)
-        for command in gate.commands(self.run.pk, opened):
-            self.console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
-
-    async def _ask(self, opened: dict[str, Any]) -> bool:
-        """Ask until the gate is answered, by whomever; False when the reader leaves."""
-        void = asyncio.create_task(self._void(opened["gate"]))
-        asked = dialogue.Dialogue(opened, self.console, void)
-        try:
-            while (answer := await self._next(asked)) is not None:
-                if await in_thread(self._give)(opened, answer):
-                    self._forget_draft(asked)
-                    await void  # until the log says so
-                    return True
-        except keyboard.Dropped:
-            self._keep_draft(asked)
-            return True
-        finally:
-            self.board.is_mid_line = False
-            void.cancel()
-        self._keep_draft(asked)
-        self._print_commands("It goes on waiting. To answer it:", opened)
-        _say(f"To see it again: {self._follow_again}")
-        return False
-
-    async def _next(self, asked: dialogue.Dialogue) -> dialogue.Answer | None:
-        self.board.is_mid_line = True
-        try:
-            return await asked.ask()
-        except EOFError:
-            print()  # noqa: T201
-            return None
-
-    def _give(self, opened: dict[str, Any], answer: dialogue.Answer) -> bool:
-        """Answer the gate. False: it cannot be answered like this, and stays open."""
-        self.board.is_mid_line = False
-        try:
-            gates.answer(
-                UUID(opened["gate"]), action=answer.action, by=self._name, says=answer.says
-            )
-        except (errors.GateAnswered, errors.RunFinished):
-            return True  # the log says by whom
-        except errors.Refusal as refusal:
-            self.console.print(str(refusal), style="red", markup=False, highlight=False)
-            return False
-        return True
-
-    @staticmethod
-    def _forget_draft(asked: dialogue.Dialogue) -> None:
-        if asked.editor:
-            asked.editor.forget()
-
-    @staticmethod
-    def _keep_draft(asked: dialogue.Dialogue) -> None:
-        if asked.editor and asked.editor.text == asked.gate["current_draft"]:
-            asked.editor.forget()
-        elif asked.editor:
-            _say(f"What you wrote is in {asked.editor.path}")
 
     async def _void(self, gate_id: str) -> None:
         """Wait until the gate is not to be answered here any more."""
@@ -225,10 +145,6 @@ class Follower:
             await self._something_happens()
 
 
-def _gate(opened: dict[str, Any]) -> models.Gate:
-    return models.Gate.objects.select_related("run").get(pk=opened["gate"])
-
-
 async def _first(*waits: "asyncio.Future[Any] | Coroutine[Any, Any, Any]") -> None:
     """Wait for the first of these; the coroutines among the others are cancelled."""
     tasks = [each for each in waits if isinstance(each, asyncio.Future)]
@@ -238,17 +154,3 @@ async def _first(*waits: "asyncio.Future[Any] | Coroutine[Any, Any, Any]") -> No
     finally:
         for each in ours:
             each.cancel()
-
-
-def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr)  # noqa: T201
-
-
-def _print_line(text: str) -> bool:
-    """Whether anybody still reads: `| head` leaves early."""
-    try:
-        print(text, flush=True)  # noqa: T201
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False
-    return True

@@ -13,9 +13,8 @@ from rich.panel import Panel
 from rich.text import Text
 
 from experience import outcomes, story
-from experience.terminal import board, changes, limits
+from experience.terminal import board, changes, invocation, limits
 
-COMMAND = "python manage.py council"
 _THEN = {
     "stay": "then it goes on waiting",
     "approve": "then it is approved",
@@ -94,7 +93,7 @@ def commands(run_id: UUID | str, gate: Mapping[str, Any]) -> list[str]:
 
 
 def _command(run_id: UUID | str, gate: Mapping[str, Any], action: str) -> str:
-    words = f"{COMMAND} answer {run_id} {action} --gate {gate['gate']}"
+    words = f"{invocation.of('council')} answer {run_id} {action} --gate {gate['gate']}"
     options: list[str] = []
     if action == "modify":
         options += [_OPTIONS[name] for name in gate["may_change"] if name in _OPTIONS]

@@ -16,9 +16,9 @@ from django.db.models import Q
 from django.utils import timezone
 from rich.console import Console
 
-from experience import access, export
+from experience import access, conversations, export
 from experience.management.commands import token
-from experience.terminal import arguments, follower, listing
+from experience.terminal import arguments, asking, follower, listing
 from runtime import errors, gates, library, models, runs
 
 
@@ -75,7 +75,8 @@ class Command(BaseCommand):
     def _retry(self, options: dict[str, Any]) -> int | None:
         user = _user(options["user"])
         run = _own(options["run_id"], user)
-        run = runs.retry(run.pk, by=_name(user), limits=dict(options["limit"]))
+        conversations.check_may_retry(run)
+        run = runs.retry(run.pk, by=asking.name_of(user), limits=dict(options["limit"]))
         return self._watch(run, user, options)
 
     def _fork(self, options: dict[str, Any]) -> int | None:
@@ -117,14 +118,16 @@ class Command(BaseCommand):
             "comment": options["comment"],
             "limits": dict(options["limit"]) or None,
         }
-        gate = gates.answer(gate.pk, action=options["answer"], by=_name(user), says=says)
+        gate = gates.answer(
+            gate.pk, action=options["answer"], by=asking.name_of(user), says=says
+        )
         run.refresh_from_db()
         self.stdout.write(f"{gate.node}: {options['answer']}; the run is {run.status}")
 
     def _cancel(self, options: dict[str, Any]) -> None:
         user = _user(options["user"])
         run = _own(options["run_id"], user)
-        runs.cancel(run.pk, by=_name(user))
+        runs.cancel(run.pk, by=asking.name_of(user))
         self.stdout.write(f"cancelled {run.pk}")
 
     # --- what is looked at ---
@@ -227,10 +230,6 @@ def _user(name: str) -> Any:
     if user is None:
         _refuse(f"There is no user {name}.")
     return user
-
-
-def _name(user: Any) -> str:
-    return user.get_username() if user else follower.NOBODY
 
 
 def _step(parent: models.Run, after: str | None) -> int | None:
