@@ -1,0 +1,1 @@
+"""The pages: server-rendered, for people signed in. What they change, they change by REST."""

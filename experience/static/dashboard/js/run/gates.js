@@ -1,0 +1,102 @@
+// The open gates, in the place of the text until they are answered, by whomever.
+
+import { send } from "../send.js";
+import { fragment } from "./fragment.js";
+import { openGates } from "./reading.js";
+import { whole } from "./words.js";
+
+export class Gates {
+  constructor(page) {
+    this.page = page;
+    this.home = document.getElementById("gates");
+    this.sections = new Map();
+  }
+
+  draw(state) {
+    const open = openGates(state);
+    for (const [id, section] of this.sections) {
+      if (!open.some((gate) => gate.id === id)) this.#close(id, section);
+    }
+    for (const { id } of open) {
+      if (!this.sections.has(id)) this.#open(id);
+    }
+  }
+
+  async #open(id) {
+    const section = document.createElement("section");
+    section.className = "gate";
+    section.tabIndex = 0;
+    section.setAttribute("aria-label", "Waiting for an answer");
+    this.sections.set(id, section);
+    this.home.append(section);
+    section.replaceChildren(...(await fragment(`gates/${id}/`)).childNodes);
+    prepare(section, (answer) => this.#answer(section, { gate_id: id, ...answer }));
+    for (const time of section.querySelectorAll("time[data-at]")) {
+      const moment = new Date(time.dateTime);
+      time.textContent = `${moment.toLocaleString("en-GB")}, in ${whole(moment - this.page.now())}`;
+    }
+  }
+
+  #close(id, section) {
+    const hadFocus = section.contains(document.activeElement);
+    section.remove();
+    this.sections.delete(id);
+    if (hadFocus) document.getElementById("main").focus();
+  }
+
+  async #answer(section, answer) {
+    const buttons = section.querySelectorAll("button");
+    const fault = section.querySelector(".fault");
+    fault.textContent = "";
+    for (const button of buttons) button.disabled = true;
+    try {
+      await send(`/api/councils/run/${this.page.about.run}/approve`, answer);
+    } catch (problem) {
+      fault.textContent = problem.code === "gate_answered"
+        ? `${problem.detail.by} was first: ${problem.detail.action}.` : problem.message;
+      for (const button of buttons) button.disabled = false;
+    }
+  }
+}
+
+function prepare(section, give) {
+  const form = section.querySelector("form.answer");
+  if (!form) return;
+  for (const opener of form.querySelectorAll("[data-opens]")) {
+    opener.addEventListener("click", () => toggle(form, opener.dataset.opens));
+  }
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    give(said(form, event.submitter?.value ?? "approve"));
+  });
+  // Only where the gate has the focus, so that no key means more than it seems.
+  section.addEventListener("keydown", (event) => {
+    const isTyping = event.target.matches("input, textarea, select");
+    if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+    form.querySelector(`[data-key="${CSS.escape(event.key.toLowerCase())}"]:not(:disabled)`)?.click();
+  });
+}
+
+function toggle(form, part) {
+  for (const fieldset of form.querySelectorAll("[data-part]")) {
+    const isOpen = fieldset.dataset.part === part && fieldset.hidden;
+    fieldset.hidden = !isOpen;
+    form.querySelector(`[data-opens="${fieldset.dataset.part}"]`)?.setAttribute("aria-expanded", String(isOpen));
+    if (isOpen) setTimeout(() => fieldset.querySelector("textarea, select")?.focus());
+  }
+}
+
+/** The answer as the server takes it: of what can be said beside the action what was said. */
+function said(form, action) {
+  const filled = (name) => [...form.querySelectorAll(`[data-${name}]`)].filter(isChanged);
+  const pairs = (name) => Object.fromEntries(filled(name).map((field) => [field.dataset[name], field.value]));
+  if (action === "modify") return { action, modified_state: pairs("modify") };
+  if (action === "reject") return form.querySelector("[data-part=reject]") ? { action, ...pairs("reject") } : { action };
+  const limits = filled("limit").map((field) => [field.dataset.limit, Number(field.value)]);
+  return limits.length ? { action, limits: Object.fromEntries(limits) } : { action };
+}
+
+function isChanged(field) {
+  if (field.dataset.unchanged !== undefined) return field.value !== "" && field.value !== field.dataset.unchanged;
+  return field.tagName === "TEXTAREA" ? field.value !== field.defaultValue : field.value !== "";
+}

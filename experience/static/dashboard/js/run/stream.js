@@ -1,0 +1,84 @@
+// Text that grows: what is new is added at its end, and the view follows it while the reader is
+// there; otherwise it says that there is more.
+
+const NEAR = 24; // pixels from the end that still count as there
+
+export class Stream {
+  constructor(section, body) {
+    this.body = body;
+    this.more = document.createElement("button");
+    this.more.type = "button";
+    this.more.className = "more";
+    this.more.textContent = "New text below";
+    this.more.hidden = true;
+    this.more.addEventListener("click", () => this.#toEnd());
+    this.isFollowing = true;
+    this.top = 0;
+    body.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    section.append(this.more);
+    this.#begin();
+  }
+
+  /** Show the step's text; `note` stands after it, where there is none or it is over. */
+  draw(step, note) {
+    if (step.voids !== this.voids || step.text.length < this.length) this.#begin(step.voids);
+    if (step.text.length > this.length) {
+      this.#add(step.text.slice(this.length));
+      this.length = step.text.length;
+      if (this.isFollowing) this.#toEnd();
+      else this.more.hidden = false;
+    }
+    if (this.note.textContent !== note) this.note.textContent = note;
+  }
+
+  end() {
+    this.more.hidden = true;
+  }
+
+  #begin(voids = 0) {
+    this.voids = voids;
+    this.length = 0;
+    this.tail = "";
+    this.text = document.createElement("div");
+    this.text.className = "prose growing";
+    this.text.dir = "auto";
+    this.note = document.createElement("p");
+    this.note.className = "grey note";
+    this.body.replaceChildren(this.text, this.note);
+    this.#paragraph();
+  }
+
+  // In paragraphs, so that only the last is laid out anew.
+  #add(text) {
+    const [first, ...rest] = (this.tail + text).split("\n\n");
+    if (first.startsWith(this.tail)) this.last.appendData(first.slice(this.tail.length));
+    else this.last.data = first; // the first half of a paragraph's end stood there already
+    for (const paragraph of rest) {
+      this.#paragraph();
+      this.last.appendData(paragraph);
+    }
+    this.tail = rest.at(-1) ?? first;
+  }
+
+  #paragraph() {
+    this.last = document.createTextNode("");
+    const paragraph = document.createElement("p");
+    paragraph.append(this.last);
+    this.text.append(paragraph);
+  }
+
+  /** Who scrolls up reads there; who comes back to the end follows again. */
+  #scrolled() {
+    const { scrollHeight, scrollTop, clientHeight } = this.body;
+    const isThere = scrollHeight - scrollTop - clientHeight < NEAR;
+    if (isThere || scrollTop < this.top) this.isFollowing = isThere;
+    if (isThere) this.more.hidden = true;
+    this.top = scrollTop;
+  }
+
+  #toEnd() {
+    this.isFollowing = true;
+    this.body.scrollTop = this.body.scrollHeight;
+    this.more.hidden = true;
+  }
+}
