@@ -9,12 +9,15 @@ from typing import Any, get_args
 import pytest
 from django.core.management import get_commands, load_command_class
 from django.core.management.base import BaseCommand
+from prometheus_client.metrics import MetricWrapperBase
 from rest_framework import exceptions
 
 from councilos import asgi
-from experience import api, protocol, steering, terminal, urls
+from experience import api, metrics, protocol, steering, terminal, urls
 from experience import errors as http_errors
-from runtime import budgets, errors, events, llm, models, nodes
+from experience.protocol import agent, asyncapi, council
+from runtime import budgets, errors, events, llm, logs, models, nodes, traces
+from runtime import metrics as of_runs
 from runtime.blueprints import compiler
 from runtime.llm import faults
 
@@ -123,8 +126,8 @@ def test_every_event_is_named_with_its_data():
 
 
 def test_every_frame_is_named_with_its_fields():
-    union, _discriminator = get_args(protocol.ToClient)
-    frames = {frame.model_fields["event"].default: frame for frame in get_args(union)}
+    told = asyncapi.frames(council.ToClient)
+    frames = {frame.model_fields["event"].default: frame for frame in told}
 
     assert rows("Frames").keys() == frames.keys()
     for name, row in rows("Frames").items():
@@ -132,11 +135,32 @@ def test_every_frame_is_named_with_its_fields():
             assert f"`{field}`" in row, (name, field)
 
 
-def test_everything_a_client_may_say_is_named():
-    union, _discriminator = get_args(protocol.FROM_CLIENT._type)
-    said = {get_args(kind.model_fields["type"].annotation)[0] for kind in get_args(union)}
+def test_every_event_of_the_agent_socket_is_named_with_its_data():
+    frames = {
+        frame.model_fields["event_type"].default: frame.model_fields["data"].annotation
+        for frame in asyncapi.frames(agent.RuntimeEvent)
+    }
 
-    assert rows("From the client").keys() == said
+    assert rows("Agent events").keys() == frames.keys()
+    for name, row in rows("Agent events").items():
+        for field in frames[name].model_fields.keys() - agent.Data.model_fields.keys():
+            assert f"`{field.rstrip('_')}`" in row, (name, field)
+    for field in agent.Data.model_fields:
+        assert f"`{field}`" in section("Agent events")
+
+
+@pytest.mark.parametrize(
+    ("title", "union"),
+    [("From the client", council.FromClient), ("To the agent socket", agent.FromClient)],
+)
+def test_everything_a_client_may_say_is_named_with_its_fields(title, union):
+    kinds = asyncapi.frames(union)
+    said = {get_args(kind.model_fields["type"].annotation)[0]: kind for kind in kinds}
+
+    assert rows(title).keys() == said.keys()
+    for name, row in rows(title).items():
+        for field in said[name].model_fields.keys() - {"type", "id"}:
+            assert f"`{field}`" in row, (name, field)
 
 
 def test_every_close_code_is_named():
@@ -169,8 +193,8 @@ def test_every_code_of_a_request_is_named_with_its_status():
 
 
 def test_every_code_of_the_socket_is_named():
-    closed = [call.args[2] for call in calls("experience/consumers.py", "Closed".__eq__)]
-    told = [call.args[1] for call in calls("experience/consumers.py", "self._complain".__eq__)]
+    closed = [call.args[2] for call in calls("experience/consumers/*.py", "Closed".__eq__)]
+    told = [call.args[1] for call in calls("experience/consumers/*.py", "self.complain".__eq__)]
     codes = {code.value for code in closed + told if isinstance(code, ast.Constant)}
 
     assert rows("Codes of the socket").keys() == codes
@@ -200,16 +224,25 @@ def test_every_fault_of_a_blueprint_is_named():
 
 def test_every_route_is_named_with_its_method():
     assert rows("Routes").keys() == routes()
+
+
+def test_every_socket_is_named_with_its_address():
     *named, _everything_else = asgi.sockets.routes
-    for pattern in named:
-        path = "/" + re.sub(r"<\w+:(\w+)>", r"{\1}", str(pattern.pattern))
-        assert f"`{path}?after=<seq>`" in section("The council socket")
+    assert len(named) == len(asyncapi.CHANNELS)
+    for channel in asyncapi.CHANNELS:
+        assert f"`{channel.address}" in section(f"The {channel.name} socket")
 
 
 @pytest.mark.parametrize(
     "shape",
     [
-        *(api.RunRequest, api.RunAccepted, api.RunState, api.RunSummary, api.EventPage),
+        *(
+            api.runs.RunRequest,
+            api.runs.RunAccepted,
+            api.runs.RunState,
+            api.runs.RunSummary,
+            api.runs.EventPage,
+        ),
         *(steering.Answer, steering.Answered, steering.RetryRequest, steering.ForkRequest),
     ],
 )
@@ -219,7 +252,7 @@ def test_every_field_of_a_request_and_an_answer_is_named(shape):
 
 
 def test_every_field_of_the_working_state_is_named():
-    for field in api.STATE:
+    for field in api.runs.STATE:
         assert f"`{field}`" in section("Routes")
 
 
@@ -243,6 +276,32 @@ def _in_words(value: Any) -> str:
     if isinstance(value, list):
         return f"`{','.join(value)}`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def test_every_metric_is_named_with_its_type_and_labels(db):
+    made = [each for module in (metrics, of_runs) for each in vars(module).values()]
+    kept = [each for each in made if isinstance(each, MetricWrapperBase)]
+    counted = {each._name: (each._type, set(each._labelnames)) for each in kept}
+    for family in metrics.Database().collect():
+        counted[family.name] = (family.type, {*family.samples[0].labels})
+
+    named = {name.removesuffix("_total"): row for name, row in rows("Metrics").items()}
+
+    assert named.keys() == counted.keys()
+    for name, (kind, labels) in counted.items():
+        told_kind, told_labels, _meaning = named[name].split("|", 2)
+        assert (told_kind.strip(), set(re.findall("`(.*?)`", told_labels))) == (kind, labels)
+        assert (f"{name}_total" in rows("Metrics")) == (kind == "counter")
+
+
+def test_every_id_of_a_log_line_is_named():
+    assert tuple(rows("Logs")) == logs.IDS
+    for field in logs.ACCESS:
+        assert f"`{field}`" in section("Logs")
+
+
+def test_every_attribute_of_a_span_is_named():
+    assert rows("Traces").keys() == traces.ATTRIBUTES.keys()
 
 
 def test_every_command_is_named_with_its_options():
