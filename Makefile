@@ -6,6 +6,8 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -qq --prefer-binary
 ARGS ?=
 SEEDS ?= 20
+# Two processes, each with a PostgreSQL and a Valkey of its own; a file's tests stay together.
+PARALLEL ?= -n 2 --dist loadfile
 
 .PHONY: run test bench chaos lint format clean
 .DELETE_ON_ERROR:
@@ -14,13 +16,14 @@ run: $(VENV)/installed
 	@exec $(VENV)/bin/python manage.py up $(ARGS)
 
 test: $(VENV)/installed-dev
-	@exec $(VENV)/bin/python -m pytest $(ARGS)
+	@exec $(VENV)/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 bench: $(VENV)/installed-dev
 	@exec $(VENV)/bin/python -m bench $(ARGS)
 
 chaos: $(VENV)/installed-dev
-	@SEEDS=$(SEEDS) exec $(VENV)/bin/python -m pytest tests/acceptance/test_chaos.py -q $(ARGS)
+	@SEEDS=$(SEEDS) MESSAGES=5 exec $(VENV)/bin/python -m pytest -q $(ARGS) \
+		tests/acceptance/test_chaos.py tests/acceptance/test_many_conversations.py
 
 lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check

@@ -66,7 +66,7 @@ def _bare(system: systems.System) -> "tuple[subprocess.Popen[str], int]":
 def _daphne(system: systems.System) -> "tuple[subprocess.Popen[str], int]":
     from tests.acceptance import stack
 
-    port = stack._free_port()
+    port = stack.free_port()
     child = systems.start_child(
         "daphne", "-v", "0", "-p", str(port), "bench.floor:application", env=system.environment
     )

@@ -32,6 +32,8 @@ ENVIRONMENT = {
     "WORKER_HEARTBEAT_SECONDS": "1",
     "WORKER_STALLED_SECONDS": "5",
     "WORKER_RESCUE_SECONDS": "1",
+    # One user is the whole crowd.
+    "SOCKETS_PER_USER": "100000",
 }
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
-from environs import Env, EnvError
+from csp.constants import NONE, SELF
+from environs import Env, EnvError, validate
 
 from councilos import embedded
 
@@ -58,6 +59,18 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", False)
 SESSION_COOKIE_HTTPONLY = True
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
+# What a page may load and run: what is this server's own, and nothing that stands in the page
+# itself. `connect-src 'self'` covers the sockets of the same origin.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
 
 # --- the application -------------------------------------------------------------------
 
@@ -70,6 +83,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "channels",
+    "csp",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -81,8 +95,10 @@ INSTALLED_APPS = [
     *env.list("EXTRA_APPS", []),
 ]
 MIDDLEWARE = [
+    "experience.requests.identify",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -102,6 +118,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "experience.dashboard.navigation.about",
             ],
         },
     },
@@ -114,7 +131,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
-LOGIN_URL = "admin:login"
+LOGIN_URL = "dashboard:sign-in"
+LOGIN_REDIRECT_URL = "dashboard:start"
+LOGOUT_REDIRECT_URL = "dashboard:sign-in"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
@@ -222,6 +241,16 @@ MODEL_RETRY_SECONDS = env.float("MODEL_RETRY_SECONDS", 0.5)
 # How fast the scripted model speaks. 0: at once (tests, benchmarks).
 DEMO_TOKENS_PER_SECOND = env.float("DEMO_TOKENS_PER_SECOND", 60.0)
 
+# --- conversations ---------------------------------------------------------------------
+
+# Who answers where the message names no agent and no surface that is known.
+DEFAULT_AGENT = env.str("DEFAULT_AGENT", "guide.general")
+# Per user, across all servers. Counted in Redis; while that is away nothing is refused.
+MESSAGES_PER_MINUTE = env.int("MESSAGES_PER_MINUTE", 30)
+SOCKETS_PER_USER = env.int("SOCKETS_PER_USER", 100)
+# Per server process; beyond it a socket is refused before it is accepted.
+MOST_SOCKETS = env.int("MOST_SOCKETS", 5_000)
+
 # --- the worker ------------------------------------------------------------------------
 
 WORKER_CONCURRENCY = env.int("WORKER_CONCURRENCY", 200)
@@ -236,22 +265,43 @@ WORKER_DRAIN_SECONDS = env.float("WORKER_DRAIN_SECONDS", 30.0)
 # --- logs ------------------------------------------------------------------------------
 
 LOG_LEVEL = env.log_level("LOG_LEVEL", logging.INFO)
+LOG_FORMAT = env.str("LOG_FORMAT", "plain", validate=validate.OneOf(["plain", "json"]))
+# Addresses whose requests leave no line in the access log.
+ACCESS_LOG_SKIPS: list[str] = env.list("ACCESS_LOG_SKIPS", ["/healthz", "/readyz", "/metrics"])
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "formatters": {"plain": {"()": "runtime.logs.plain"}, "json": {"()": "runtime.logs.json"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
+    # Libraries quote requests, keys and SQL with its values in what they say at DEBUG.
+    "root": {"handlers": ["console"], "level": max(LOG_LEVEL, logging.INFO)},
     "loggers": {
+        **{ours: {"level": LOG_LEVEL} for ours in ("councilos", "experience", "runtime")},
         "procrastinate": {"level": "WARNING"},
         # Both tell the same in a traceback at each try; who uses them says it once.
         "channels_redis": {"level": "CRITICAL"},
         "psycopg.pool": {"level": "ERROR"},
         "httpx": {"level": "WARNING"},
         "httpx2": {"level": "WARNING"},
+        # What was refused is in the access log.
+        "django.request": {"level": "ERROR"},
+        # Says of each try that failed what the last one says.
+        "opentelemetry": {"level": "ERROR"},
         "daphne": {"level": "WARNING"},
         "twisted": {"level": "WARNING"},
     },
 }
+
+# --- metrics and traces ----------------------------------------------------------------
+
+# Who states it as a bearer token may read `/metrics`. Empty: only who comes directly from the
+# same machine.
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+# Where a worker serves its own. 0: nowhere.
+WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", 0)
+WORKER_METRICS_HOST = env.str("WORKER_METRICS_HOST", "127.0.0.1")
+# The base URL of an OpenTelemetry collector (OTLP over HTTP). Empty: no traces.
+OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+OTEL_SERVICE_NAME = env.str("OTEL_SERVICE_NAME", "councilos")
 
 env.seal()

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -125,11 +125,9 @@ class Up:
 
     def _start_services(self) -> None:
         daphne = ["-m", "daphne", "-v", "0", "-b", self.host, "-p", str(self.port)]
-        commands = {"server": [*daphne, "councilos.asgi:application"]}
+        self._serve("server", [*daphne, "councilos.asgi:application"])
         for number in range(1, self.workers + 1):
-            commands[f"worker-{number}"] = ["manage.py", "worker"]
-        for name, command in commands.items():
-            self.services.append(supervisor.Service(name, partial(self._python, name, command)))
+            self._serve(f"worker-{number}", ["manage.py", "worker"], metrics_port(number))
         server, *workers = self.services
         begun = time.monotonic()
         with self._step("Server") as note:
@@ -139,7 +137,13 @@ class Up:
             self._wait_for(workers, lambda: _seen_since(begun) >= len(workers))
             note(f"{len(workers)} at work")
 
-    def _python(self, name: str, command: Sequence[str]) -> processes.Child:
+    def _serve(self, name: str, command: Sequence[str], more: Mapping[str, str] = {}) -> None:
+        start = partial(self._python, name, command, more)
+        self.services.append(supervisor.Service(name, start))
+
+    def _python(
+        self, name: str, command: Sequence[str], more: Mapping[str, str]
+    ) -> processes.Child:
         hosts = {*settings.ALLOWED_HOSTS, steps.visible(self.host)}
         drain = (signal.SIGTERM, settings.WORKER_DRAIN_SECONDS + 5)
         return processes.start(
@@ -147,7 +151,11 @@ class Up:
             [sys.executable, *command],
             home=self.home,
             cwd=settings.BASE_DIR,
-            env={"COUNCILOS_HOME": str(self.home), "ALLOWED_HOSTS": ",".join(sorted(hosts))},
+            env={
+                "COUNCILOS_HOME": str(self.home),
+                "ALLOWED_HOSTS": ",".join(sorted(hosts)),
+                **more,
+            },
             steps=processes.GENTLY if name == "server" else (drain, processes.KILL),
         )
 
@@ -207,6 +215,12 @@ class Up:
                 service.tend(self.console.print)
             if self.stopping.wait(LOOK_SECONDS):
                 raise Stopped
+
+
+def metrics_port(number: int) -> dict[str, str]:
+    """What worker `number` (1, 2 …) is told of the port for its metrics: its own."""
+    first = settings.WORKER_METRICS_PORT
+    return {"WORKER_METRICS_PORT": str(first + number - 1)} if first else {}
 
 
 def _start_council(command: Sequence[str]) -> psutil.Popen:

@@ -73,11 +73,11 @@ def migrate() -> str:
 
 
 def load_shipped() -> str:
-    """Load the blueprints and agents that ship; what came of it, in words."""
+    """Load what ships; what came of it, in words."""
     told = StringIO()
     call_command("load_shipped", stdout=told)
     lines = told.getvalue().splitlines()
-    return f"{len(lines)} blueprints and agents loaded" if lines else "as they ship"
+    return f"{len(lines)} blueprints, agents and surfaces loaded" if lines else "as they ship"
 
 
 def administrator() -> Any | None:
@@ -92,8 +92,8 @@ def page(user: Any) -> str:
     """Where the sign-in link leads: to the user's latest run, if there is one."""
     run = models.Run.objects.filter(owner=user).order_by("-created_at").first()
     if run is None:
-        return reverse("admin:index")
-    return reverse("admin:runtime_run_change", args=[run.pk])
+        return reverse("dashboard:start")
+    return reverse("dashboard:run", args=[run.pk])
 
 
 def disconnect() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.core import checks
 
-from councilos import embedded, processes, steps, supervisor
+from councilos import embedded, processes, startup, steps, supervisor
 
 LONG = "import time; time.sleep(60)"
 
@@ -141,7 +141,7 @@ def test_stopping_a_dead_process_does_not_forget_its_successor(sleepers, tmp_pat
 # --- the steps -------------------------------------------------------------------------
 
 
-def test_a_free_port_passes():
+def test_afree_port_passes():
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     steps.require_free("127.0.0.1", port)
@@ -190,3 +190,12 @@ def test_what_a_check_finds_is_said_with_its_id_and_hint():
 
     with pytest.raises(embedded.Trouble, match=r"councilos\.E002: It is away\.\nCall it\."):
         steps.require([found])
+
+
+def test_each_worker_has_a_port_of_its_own_for_its_metrics_and_none_without_a_first(settings):
+    settings.WORKER_METRICS_PORT = 9101
+    told = [startup.metrics_port(number) for number in (1, 2)]
+    settings.WORKER_METRICS_PORT = 0
+
+    assert [each["WORKER_METRICS_PORT"] for each in told] == ["9101", "9102"]
+    assert startup.metrics_port(2) == {}

@@ -116,7 +116,7 @@ def test_a_first_start_runs_a_council_serves_and_is_stopped_whole(start, port):
     assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
     assert link
     with httpx.Client(follow_redirects=True) as browser:
-        assert browser.get(link[0]).url.path.startswith("/admin/runtime/run/")
+        assert browser.get(link[0]).url.path.startswith("/runs/")
     assert httpx.get(link[0]).status_code == 403  # once
 
     said = up.end()
