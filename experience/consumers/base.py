@@ -27,7 +27,7 @@ LARGEST_FRAME = 64 * 1024  # bytes
 NO_CODE = 1005
 # A client that says more is broken or hostile; one that acknowledges a fast council is far
 # below.
-MOST_FRAMES = 1_000
+MOST_FRAMES = 10_000
 FRAMES_SECONDS = 10.0
 
 
