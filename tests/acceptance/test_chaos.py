@@ -17,7 +17,7 @@ from tests.acceptance import stack as stacks
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
-SEEDS = int(os.environ.get("SEEDS", "10"))
+SEEDS = int(os.environ.get("SEEDS", "5"))
 RUNS = 3
 COUNCIL = ["master_agent", "critic_agent", "master_agent", "critic_agent", "writer_agent"]
 FRAMES = {
