@@ -33,7 +33,7 @@ class Talker(demo.Scripted):
             due = begun + number / provider.TOKENS_PER_SECOND
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             yield ChatGenerationChunk(message=AIMessageChunk(content=f" {time.time():.3f}"))
-        yield ChatGenerationChunk(message=demo._last(messages, ""))
+        yield ChatGenerationChunk(message=demo._last(messages, "", is_whole=True))
 
 
 if __name__ == "__main__":
