@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from runtime.models import Agent, Run
+from runtime.models import Agent, Blueprint, Run
 
 
 class Token(models.Model):
@@ -171,3 +171,42 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} {self.number}"
+
+
+class Sketch(models.Model):
+    """A blueprint in the editor that is not saved as a version: every change to it is kept.
+
+    It may have faults. Of a blueprint each user has at most one.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="sketches"
+    )
+    blueprint = models.ForeignKey(
+        Blueprint, null=True, blank=True, on_delete=models.CASCADE, related_name="+",
+        help_text="what it is to be the next version of; none: it is a new one",
+    )  # fmt: skip
+    made_from = models.PositiveIntegerField(
+        null=True, blank=True, help_text="the number of the version that it was made from"
+    )
+    document = models.JSONField()
+    revision = models.PositiveIntegerField(
+        default=1, help_text="counts the changes; who sends one says which they have seen"
+    )
+    trial = models.ForeignKey(
+        Blueprint, null=True, blank=True, on_delete=models.SET_NULL, related_name="+",
+        help_text="what holds the versions of it that were tried out",
+    )  # fmt: skip
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["user", "blueprint"], name="sketch_one_of_a_blueprint"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"sketch {self.id}"

@@ -93,8 +93,11 @@ def gates_of(user: Any) -> QuerySet[runtime.Gate]:
 
 def blueprints_of(user: Any) -> QuerySet[runtime.Blueprint]:
     """The blueprints that this user may see and run: their own, those for everyone, and those
-    for a group that they share with the owner. An administrator sees all."""
-    blueprints = runtime.Blueprint.objects.select_related("owner").filter(deleted_at=None)
+    for a group that they share with the owner. An administrator sees all. None was made for a
+    trial in the editor."""
+    blueprints = runtime.Blueprint.objects.select_related("owner").filter(
+        deleted_at=None, is_trial=False
+    )
     if user.is_superuser:
         return blueprints
     fellows = User.objects.filter(groups__in=user.groups.all())

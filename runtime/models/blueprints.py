@@ -33,6 +33,9 @@ class Blueprint(models.Model):
     visibility = models.CharField(
         max_length=10, choices=Visibility.choices, default=Visibility.OWNER
     )
+    is_trial = models.BooleanField(
+        default=False, help_text="what somebody tried out in the editor; it is on no list"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     deleted_at = models.DateTimeField(

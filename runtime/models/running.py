@@ -113,6 +113,7 @@ class Run(models.Model):
     class Meta:
         indexes = (
             models.Index(fields=["owner", "-created_at"], name="run_owner_created"),
+            models.Index(fields=["-created_at"], name="run_created"),
             models.Index(fields=["status"], name="run_active", condition=Q(ended_at=None)),
         )
         constraints = (
