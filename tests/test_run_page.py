@@ -283,6 +283,20 @@ def test_a_gate_shows_the_proposal_and_what_may_be_changed(page, new_run, drain)
     assert "<dt>cost so far</dt>" in shown
 
 
+def test_a_gate_says_what_a_whole_run_took_where_there_was_one(page, new_run, drain):
+    first = new_run(god_mode=True)
+    drain()
+    at = f"/runs/{first.pk}/gates/{conftest.the_gate(first).pk}/"
+    before = page.get(at).content.decode()
+    new_run()
+    drain()
+    after = page.get(at).content.decode()
+
+    assert "a whole run" not in before
+    assert "5 calls" in after
+    assert f"by 1 earlier run with {first.model}" in after
+
+
 def test_an_answered_gate_says_who_answered_it_and_how(page, new_run, drain):
     run = new_run(god_mode=True)
     drain()

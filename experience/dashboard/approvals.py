@@ -11,18 +11,14 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from experience import access, outcomes
+from experience import access
+from experience.dashboard import told
 from runtime import gates, models
 
 # More than anybody decides in one go; the rest moves up.
 MOST = 50
 # Of a proposal, as much as shows what it is about; the run's page has all of it.
 EXCERPT = 1_200
-_ON_DEADLINE = {
-    models.OnDeadline.STAY: "it goes on waiting after that",
-    models.OnDeadline.APPROVE: "then it is approved",
-    models.OnDeadline.REJECT: "then it is rejected",
-}
 _APPROVE = {"limit": "Extend the limit", "iterations": "One more round"}
 _REJECT = {"limit": "Stop here", "iterations": "End the loop"}
 
@@ -63,21 +59,21 @@ class Asked:
 
 
 def _told(gate: models.Gate, user: Any) -> Asked:
-    run, told = gate.run, gates.as_json(gate)
+    run, asked = gate.run, gates.as_json(gate)
     labels = _labels(run.blueprint_version.document)
-    draft = str(told.get("current_draft") or "")
-    score = told.get("critic_score")
+    draft = str(asked.get("current_draft") or "")
+    score = asked.get("critic_score")
     may = gate.actions
     return Asked(
         gate=gate,
-        where=_where(told, labels),
-        why=str(told.get("why") or ""),
+        where=told.where(asked, labels),
+        why=str(asked.get("why") or ""),
         score="" if score is None else f"{score:g} / 10",
         draft=draft[:EXCERPT],
         is_cut=len(draft) > EXCERPT,
         whose="" if run.owner_id == user.pk else str(run.owner or "nobody"),
         deadline=gate.deadline,
-        then=_ON_DEADLINE[models.OnDeadline(gate.on_deadline)],
+        then=told.then(gate.on_deadline),
         approve=_APPROVE.get(gate.place, "Approve") if "approve" in may else "",
         reject=_REJECT.get(gate.place, "Reject …") if "reject" in may else "",
         targets=[(target, labels.get(target, target)) for target in gate.targets],
@@ -86,13 +82,3 @@ def _told(gate: models.Gate, user: Any) -> Asked:
 
 def _labels(document: Mapping[str, Any]) -> dict[str, str]:
     return {node["id"]: node.get("label") or node["id"] for node in document["nodes"]}
-
-
-def _where(told: Mapping[str, Any], labels: Mapping[str, str]) -> str:
-    """Where in the council it waits, in words."""
-    label = labels.get(told["node"], told["node"])
-    if told["place"] == "limit":
-        return f"at {outcomes.limit(told['limit'])}, in {label}"
-    if told["place"] == "iterations":
-        return f"at the limit of {label}"
-    return f"{told['place']} {label}"

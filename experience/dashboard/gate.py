@@ -5,14 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from experience import access, outcomes, story
-from experience.dashboard import changes, prose
+from experience.dashboard import changes, estimates, prose, told
 from runtime import errors, events, gates, models, runs
 
-_THEN = {
-    "stay": "it goes on waiting after that",
-    "approve": "then it is approved",
-    "reject": "then it is rejected",
-}
 _LIMITS = {
     "call_limit": ("calls", "Calls in all", "1"),
     "token_limit": ("tokens", "Tokens in all", "1"),
@@ -24,12 +19,12 @@ _DRAFTS = ("node.completed", "gate.answered")
 
 def about(run: models.Run, gate: models.Gate, user: Any) -> dict[str, Any]:
     """What its template shows."""
-    told = gates.as_json(gate)
+    asked = gates.as_json(gate)
     labels = {n.id: n.label or n.id for n in runs.document_of(run).nodes}
     context = {
         "run": run,
-        "gate": told,
-        "where": _where(told, labels),
+        "gate": asked,
+        "where": told.where(asked, labels),
         "is_open": gate.answered_at is None and run.status == models.Status.PAUSED,
         "may_answer": _may_answer(user, gate),
     }
@@ -37,13 +32,13 @@ def about(run: models.Run, gate: models.Gate, user: Any) -> dict[str, Any]:
         data = {"place": gate.place, "action": gate.action}
         return {**context, "done": outcomes.done(data), "by": gate.answered_by}
     return context | {
-        **_draft(run, told["current_draft"]),
-        "feedback": told["feedback"] and _shown(told["feedback"]),
-        "facts": list(_facts(run, told, labels)),
-        "deadline": told["deadline"] and datetime.fromisoformat(told["deadline"]),
-        "then": _THEN[told["on_deadline"]],
-        "targets": [(target, labels.get(target, target)) for target in told["targets"]],
-        "limit": _limit(told),
+        **_draft(run, asked["current_draft"]),
+        "feedback": asked["feedback"] and _shown(asked["feedback"]),
+        "facts": list(_facts(run, asked, labels, user)),
+        "deadline": asked["deadline"] and datetime.fromisoformat(asked["deadline"]),
+        "then": told.then(asked["on_deadline"]),
+        "targets": [(target, labels.get(target, target)) for target in asked["targets"]],
+        "limit": _limit(asked),
     }
 
 
@@ -53,17 +48,6 @@ def _may_answer(user: Any, gate: models.Gate) -> bool:
     except errors.GateNotYours:
         return False
     return True
-
-
-def _where(told: Mapping[str, Any], labels: Mapping[str, str]) -> str:
-    label = labels.get(told["node"], told["node"])
-    match told["place"]:
-        case "limit":
-            return f"At {outcomes.limit(told['limit'])}, in {label}"
-        case "iterations":
-            return f"At the limit of {label}"
-        case place:
-            return f"{place.capitalize()} {label}"
 
 
 def _draft(run: models.Run, text: str) -> dict[str, Any]:
@@ -84,24 +68,27 @@ def _shown(text: str) -> dict[str, Any]:
 
 
 def _facts(
-    run: models.Run, told: Mapping[str, Any], labels: Mapping[str, str]
+    run: models.Run, asked: Mapping[str, Any], labels: Mapping[str, str], user: Any
 ) -> Iterator[tuple[str, str]]:
-    if (score := told["critic_score"]) is not None:
+    if (score := asked["critic_score"]) is not None:
         yield "last score", f"{score:g} / 10"
-    if told["iteration_count"]:
-        yield "rounds", str(told["iteration_count"])
+    if asked["iteration_count"]:
+        yield "rounds", str(asked["iteration_count"])
     yield "cost so far", outcomes.money(events.total_usage(run.pk)["cost"])
-    if told["next_nodes"]:
-        following = ", ".join(labels.get(each, each) for each in told["next_nodes"])
+    earlier = estimates.of(user, run.blueprint_version.blueprint_id, run.model)
+    if earlier.calls:
+        yield "a whole run", earlier.text
+    if asked["next_nodes"]:
+        following = ", ".join(labels.get(each, each) for each in asked["next_nodes"])
         yield "if approved, next is", following
-    if told["answerers"] != ["owner"]:
-        yield "to be answered by", ", ".join(told["answerers"])
+    if asked["answerers"] != ["owner"]:
+        yield "to be answered by", ", ".join(asked["answerers"])
 
 
-def _limit(told: Mapping[str, Any]) -> dict[str, Any] | None:
+def _limit(asked: Mapping[str, Any]) -> dict[str, Any] | None:
     """The limit that was reached, with what it would be if it were approved as it is."""
-    if told["place"] != "limit" or told["limit"] not in _LIMITS:
+    if asked["place"] != "limit" or asked["limit"] not in _LIMITS:
         return None
-    name, label, step = _LIMITS[told["limit"]]
-    now = told["limits"].get(name, 0)
-    return {"name": name, "label": label, "step": step, "now": now, "then": now + told["step"]}
+    name, label, step = _LIMITS[asked["limit"]]
+    now = asked["limits"].get(name, 0)
+    return {"name": name, "label": label, "step": step, "now": now, "then": now + asked["step"]}

@@ -1,8 +1,10 @@
 """Numbers and states as all pages write them."""
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from experience import outcomes
 from runtime import models
 
 _THIN = "\u202f"
@@ -22,6 +24,14 @@ _SHAPES = {
     models.Status.COMPLETED: "done",
     models.Status.FAILED: "failed",
     models.Status.CANCELLED: "stopped",
+}
+
+
+# What happens at a gate's deadline.
+_THEN = {
+    models.OnDeadline.STAY: "it goes on waiting after that",
+    models.OnDeadline.APPROVE: "then it is approved",
+    models.OnDeadline.REJECT: "then it is rejected",
 }
 
 
@@ -45,3 +55,20 @@ def duration(span: timedelta) -> str:
     if hours:
         return f"{hours} h {minutes % 60:02} m"
     return f"{minutes} m {seconds % 60} s" if minutes else f"{seconds} s"
+
+
+def where(gate: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    """Where in the council a gate waits: `before Critic`. `labels` by node."""
+    label = labels.get(gate["node"], gate["node"])
+    match gate["place"]:
+        case "limit":
+            return f"at {outcomes.limit(gate['limit'])}, in {label}"
+        case "iterations":
+            return f"at the limit of {label}"
+        case place:
+            return f"{place} {label}"
+
+
+def then(on_deadline: str) -> str:
+    """What happens when a gate's deadline has passed."""
+    return _THEN[models.OnDeadline(on_deadline)]

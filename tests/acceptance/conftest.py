@@ -1,39 +1,77 @@
 """A browser for the tests that need one; a loud line at the end where there is none."""
 
+import contextlib
 import os
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from playwright import sync_api
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+from tests.acceptance import browsers
+from tests.acceptance import stack as stacks
+
 MISSING = (
     "There is no browser, so the front end WAS NOT TESTED. "
     "Install one: apt-get install chromium"
 )
 
 
-def _path(playwright: sync_api.Playwright) -> str | None:
-    """The browser of the system, or else the one that somebody has installed for Playwright."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    own = playwright.chromium.executable_path
-    return found or (own if Path(own).exists() else None)
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[sync_api.Browser]:
     """Skips without one; fails where CI is true, for there it would be nobody's to notice."""
     with sync_api.sync_playwright() as playwright:
-        path = _path(playwright)
-        if path is None:
+        launched = browsers.launched(playwright)
+        if launched is None:
             (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(MISSING)
-        # As root Chromium's own sandbox cannot be had, and without memory to share it breaks.
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
-        launched = playwright.chromium.launch(executable_path=path, args=arguments)
         yield launched
         launched.close()
+
+
+PATIENCE = 20_000  # milliseconds
+_LINK = """
+from django.contrib.auth.models import User
+from experience import access
+print(access.sign_in_link(User.objects.get(username="tester"), "", "/accounts/sign-in/"))
+"""
+
+
+@pytest.fixture(scope="module")
+def session(browser: sync_api.Browser, stack: stacks.Stack) -> Any:
+    """The tester, signed in by a link."""
+    page = browser.new_page()
+    page.goto(stack.url + stack.manage("shell", "--verbosity=0", "-c", _LINK).strip())
+    return page.context.storage_state()
+
+
+@pytest.fixture
+def windows(browser: sync_api.Browser, session: Any) -> Iterator[Callable[..., sync_api.Page]]:
+    """Opens windows of the same person, in which nothing goes wrong: no error of a script, no
+    break of the policy, no dialog."""
+    sync_api.expect.set_options(timeout=PATIENCE)
+    mistakes: list[str] = []
+    with contextlib.ExitStack() as opened:
+
+        def window(**more: Any) -> sync_api.Page:
+            context = browser.new_context(**{"storage_state": session, **more})
+            opened.callback(context.close)
+            context.set_default_timeout(PATIENCE)
+            page = context.new_page()
+            page.on("pageerror", lambda error: mistakes.append(str(error)))
+            page.on("dialog", lambda dialog: mistakes.append(dialog.message))
+            page.on(
+                "console",
+                lambda said: mistakes.append(said.text) if "Policy" in said.text else None,
+            )
+            return page
+
+        yield window
+    assert mistakes == []
+
+
+@pytest.fixture
+def page(windows: Callable[..., sync_api.Page]) -> sync_api.Page:
+    return windows()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -18,6 +18,16 @@ PLAN: dict[str, Any] = {
         {"id": "kw", "source": "k", "target": "w", "condition": "approve"},
     ],
 }
+# A blueprint that has this plan.
+DOCUMENT: dict[str, Any] = {
+    "version": 1,
+    "name": "As told",
+    "nodes": [{key: node[key] for key in ("id", "label", "kind")} for node in PLAN["nodes"]],
+    "edges": [
+        {**edge, "type": "conditional" if edge["condition"] else "linear"}
+        for edge in PLAN["edges"]
+    ],
+}
 BEGIN = ("created", "started")
 DRAFT = ("start d", "token d", "token d", "done d")
 REVISE = ("start k", "token k", "done k revise")
@@ -102,6 +112,25 @@ def frames(words: tuple[str, ...]) -> list[dict[str, Any]]:
         frame = {"event": event, "run_id": "1", "seq": seq, "at": at, **fields}
         told += [frame, {**frame, "event": "node_active"}] if verb == "start" else [frame]
     return told
+
+
+_VOIDS = ("node_complete", "node_retry", "node_failed", "node_stopped")
+_VOIDS_ALL = ("run_interrupted", "run_retried")
+
+
+def log(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of frames that were told one after the other those that a later reader is told."""
+    return [frame for number, frame in enumerate(told) if _is_kept(frame, told[number + 1 :])]
+
+
+def _is_kept(frame: dict[str, Any], later: list[dict[str, Any]]) -> bool:
+    if frame["event"] == "run_failed":
+        return not any(each["event"] == "run_retried" for each in later)
+    return frame["event"] != "node_token" or not any(
+        each["event"] in _VOIDS_ALL
+        or (each["event"] in _VOIDS and each["node"] == frame["node"])
+        for each in later
+    )
 
 
 def _node(node: str) -> dict[str, Any]:

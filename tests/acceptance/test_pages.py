@@ -3,19 +3,17 @@
 The page of a run has tests of its own.
 """
 
-import contextlib
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from tests.acceptance import stack as stacks
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
-PATIENCE = 20_000  # milliseconds
 A_RUN = re.compile(r"/runs/[0-9a-f-]{36}/")
 _SET_PASSWORD = """
 from django.contrib.auth.models import User
@@ -42,29 +40,6 @@ def session(browser: Browser, stack: stacks.Stack) -> Any:
     page.get_by_role("button", name="Sign in").click()
     expect(page).to_have_url(f"{stack.url}/runs/")
     return page.context.storage_state()
-
-
-@contextlib.contextmanager
-def window(browser: Browser, session: Any, **more: Any) -> Iterator[Page]:
-    """A window in which nothing goes wrong: no error of a script, no break of the policy."""
-    context = browser.new_context(storage_state=session, **more)
-    context.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
-    page, mistakes = context.new_page(), []
-    page.on("pageerror", lambda error: mistakes.append(str(error)))
-    page.on(
-        "console",
-        lambda said: mistakes.append(said.text) if "Policy" in said.text else None,
-    )
-    yield page
-    context.close()
-    assert mistakes == []
-
-
-@pytest.fixture
-def page(browser: Browser, stack: stacks.Stack, session: Any) -> Iterator[Page]:
-    with window(browser, session) as made:
-        yield made
 
 
 def waits(stack: stacks.Stack, topic: str) -> str:
@@ -225,25 +200,24 @@ def test_the_list_follows_what_is_asked_and_answered_elsewhere(page, stack):
 
 
 @pytest.mark.parametrize("path", ["/", "/runs/", "/approvals/"])
-def test_nothing_lies_beside_the_screen_of_a_phone(browser, stack, session, path):
+def test_nothing_lies_beside_the_screen_of_a_phone(windows, stack, path):
     waits(stack, "word " * 200 + "x" * 300)
-    small = {"width": 320, "height": 640}
-    with window(browser, session, viewport=small, color_scheme="dark") as page:
-        page.goto(f"{stack.url}{path}")
+    page = windows(viewport={"width": 320, "height": 640}, color_scheme="dark")
+    page.goto(f"{stack.url}{path}")
 
-        assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
-def test_the_admin_and_the_api_document_work_under_the_policy(browser, stack):
+def test_the_admin_and_the_api_document_work_under_the_policy(windows, stack):
     made = "from django.contrib.auth.models import User; from experience import access; "
     made += "user = User.objects.create_superuser('root'); "
     made += f"print(access.sign_in_link(user, '{stack.url}', '/admin/'))"
     link = stack.manage("shell", "--verbosity=0", "-c", made).strip()
     run_id = stack.start_run("Seen in the admin")
-    with window(browser, None) as page:
-        page.goto(link)
-        page.goto(f"{stack.url}/admin/runtime/run/{run_id}/change/")
-        expect(page.locator("#content")).to_contain_text("Seen in the admin")
-        page.goto(f"{stack.url}/admin/auth/user/")
-        page.goto(f"{stack.url}/api/docs/")
-        expect(page.locator(".opblock").first).to_be_visible()
+    page = windows(storage_state=None)
+    page.goto(link)
+    page.goto(f"{stack.url}/admin/runtime/run/{run_id}/change/")
+    expect(page.locator("#content")).to_contain_text("Seen in the admin")
+    page.goto(f"{stack.url}/admin/auth/user/")
+    page.goto(f"{stack.url}/api/docs/")
+    expect(page.locator(".opblock").first).to_be_visible()

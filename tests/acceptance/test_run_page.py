@@ -1,42 +1,20 @@
 """The page of a run in a browser, on the real stack."""
 
-import asyncio
-import contextlib
-import itertools
-import json
 import re
 import signal
 from collections.abc import Iterator
-from concurrent import futures
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.acceptance import browsers
 from tests.acceptance import stack as stacks
-from tests.acceptance import tellings
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
 # Slow enough to do something meanwhile: a draft has about a hundred words.
 TOKENS_PER_SECOND = "110"
-PATIENCE = 20_000  # milliseconds
-_LINK = """
-from django.contrib.auth.models import User
-from experience import access
-print(access.sign_in_link(User.objects.get(username="tester"), "", "/accounts/sign-in/"))
-"""
-# All that a reader is shown, as elements with their attributes and texts; but for what goes
-# with the clock, the places of bars in time, and what was told before the first frame.
-SHOWN = """() => {
-  const main = document.getElementById('main').cloneNode(true);
-  for (const gone of main.querySelectorAll('script, [data-clock], #line')) gone.remove();
-  for (const bar of main.querySelectorAll('[style], [title]')) {
-    bar.removeAttribute('style');
-    if (bar.className === 'gate-of-time') bar.removeAttribute('title');
-  }
-  return main.innerHTML.replace(/\\s+/g, ' ').replace(/> </g, '><').split('>');
-}"""
 WRITTEN = "() => document.querySelector('.growing')?.textContent.length ?? 0"
 
 
@@ -44,43 +22,6 @@ WRITTEN = "() => document.querySelector('.growing')?.textContent.length ?? 0"
 def stack(browser: Browser) -> Iterator[stacks.Stack]:
     with stacks.running(DEMO_TOKENS_PER_SECOND=TOKENS_PER_SECOND) as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def session(browser: Browser, stack: stacks.Stack) -> Any:
-    page = browser.new_page()
-    page.goto(stack.url + stack.manage("shell", "--verbosity=0", "-c", _LINK).strip())
-    return page.context.storage_state()
-
-
-@pytest.fixture
-def windows(browser: Browser, session: Any) -> Iterator[Any]:
-    """Opens windows of the same person, in which nothing goes wrong: no error of a script, no
-    break of the policy, no dialog."""
-    expect.set_options(timeout=PATIENCE)
-    mistakes: list[str] = []
-    with contextlib.ExitStack() as opened:
-
-        def window(**more: Any) -> Page:
-            context = browser.new_context(storage_state=session, **more)
-            opened.callback(context.close)
-            context.set_default_timeout(PATIENCE)
-            page = context.new_page()
-            page.on("pageerror", lambda error: mistakes.append(str(error)))
-            page.on("dialog", lambda dialog: mistakes.append(dialog.message))
-            page.on(
-                "console",
-                lambda said: mistakes.append(said.text) if "Policy" in said.text else None,
-            )
-            return page
-
-        yield window
-        assert mistakes == []
-
-
-@pytest.fixture
-def page(windows: Any) -> Page:
-    return windows()
 
 
 def watch(page: Page, stack: stacks.Stack, run_id: str, part: str = "") -> None:
@@ -103,18 +44,6 @@ def is_being_written(page: Page, length: int) -> None:
     """Wait until so much of a text stands there that is not whole yet."""
     # Not Playwright's own waiting, which needs what the page's policy forbids.
     stacks.wait_until(lambda: page.evaluate(WRITTEN) > length, seconds=20)
-
-
-def assert_same(one: Page, other: Page) -> None:
-    """Both show the same, as soon as both have heard everything."""
-    with contextlib.suppress(TimeoutError):
-        stacks.wait_until(lambda: not _differing(one, other), seconds=5)
-    assert _differing(one, other) == []
-
-
-def _differing(one: Page, other: Page) -> list[tuple[str, str]]:
-    pairs = itertools.zip_longest(one.evaluate(SHOWN), other.evaluate(SHOWN))
-    return [(shown, instead) for shown, instead in pairs if shown != instead]
 
 
 # --- watching --------------------------------------------------------------------------
@@ -155,14 +84,14 @@ def test_a_page_reloaded_in_the_middle_of_a_text_equals_the_one_that_stayed(wind
     reloaded.reload()
     is_being_written(reloaded, 100)
     stack.signal("worker0", signal.SIGSTOP)  # so that there is a moment to compare
-    assert_same(stayed, reloaded)
+    browsers.assert_same(stayed, reloaded)
     stack.signal("worker0", signal.SIGCONT)
     is_ended(stayed, "Approved by the critic: last score 8.5")
     is_ended(reloaded, "Approved by the critic: last score 8.5")
-    assert_same(stayed, reloaded)
+    browsers.assert_same(stayed, reloaded)
 
     reloaded.reload()
-    assert_same(stayed, reloaded)
+    browsers.assert_same(stayed, reloaded)
 
 
 def test_a_server_that_is_killed_and_started_again_costs_the_page_nothing(windows, stack):
@@ -178,7 +107,7 @@ def test_a_server_that_is_killed_and_started_again_costs_the_page_nothing(window
     watch(later, stack, run_id)
     is_ended(later, "Approved by the critic: last score 8.5")
 
-    assert_same(page, later)
+    browsers.assert_same(page, later)
 
 
 def test_a_step_is_chosen_everywhere_and_the_address_keeps_it(page, stack):
@@ -226,7 +155,7 @@ def test_a_gate_that_is_answered_in_one_window_disappears_in_the_other(windows, 
     for page in (one, other):
         expect(page.locator(".gate")).to_contain_text("Before Critic: waiting for you")
         expect(page.locator(".gate")).to_have_count(1)
-    assert_same(one, other)
+    browsers.assert_same(one, other)
 
 
 def test_a_draft_is_changed_at_a_gate_and_a_step_sent_back(page, stack):
@@ -280,76 +209,3 @@ def test_hostile_text_is_shown_as_text_and_does_nothing(page, stack):
     expect(page.get_by_role("heading", level=1)).to_have_text(topic)
     assert page.locator("main img, main iframe").count() == 0
     assert page.locator("main a[href^='javascript']").count() == 0
-
-
-# --- the fold --------------------------------------------------------------------------
-
-# Compares, at each position of a log, what was folded as it came with what a page would fold
-# that came then; and the end of all with that of a page that was cut off there.
-COMPARE = """async ([plan, frames]) => {
-  const { begin, fold } = await import('/static/dashboard/js/run/fold.js');
-  const sorted = (value) => JSON.stringify(value, (key, part) =>
-    part && typeof part === 'object' && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort()) : part);
-  const folded = (frames, from = begin(plan)) => frames.reduce(fold, from);
-  const voids = ['node_complete', 'node_retry', 'node_failed', 'node_stopped'];
-  const log = (told) => told.filter((frame, at) => {
-    const later = told.slice(at + 1);
-    if (frame.event === 'run_failed') return !later.some(({event}) => event === 'run_retried');
-    return frame.event !== 'node_token' || !later.some(({event, node}) =>
-      event === 'run_interrupted' || event === 'run_retried'
-      || (voids.includes(event) && node === frame.node));
-  });
-  const end = sorted(folded(frames));
-  const faults = [];
-  let state = begin(plan);
-  for (let at = 0; at < frames.length; at++) {
-    state = fold(state, frames[at]);
-    const fault = (what) => faults.push([what, at, frames[at].event]);
-    if (frames[at + 1]?.seq === frames[at].seq) continue; // one event, told in two frames
-    const told = frames.slice(0, at + 1);
-    if (sorted(folded(log(told))) !== sorted(state)) fault('reload');
-    const missed = log(frames).filter(({seq}) => seq > state.seq);
-    if (sorted(folded(missed, state)) !== end) fault('cut');
-    if (sorted(folded(told, state)) !== sorted(state)) fault('twice');
-  }
-  return [faults, JSON.parse(end)];
-}"""
-
-
-def compared(page: Page, plan: dict[str, Any], frames: list[dict[str, Any]]) -> dict[str, Any]:
-    """The state at the end of a log that gives the same wherever it is cut."""
-    faults, end = page.evaluate(COMPARE, [plan, frames])
-    assert faults == []
-    return dict(end)
-
-
-@pytest.fixture(scope="module")
-def origin(browser: Browser, stack: stacks.Stack) -> Iterator[Page]:
-    """A page of the stack that does nothing itself."""
-    page = browser.new_page()
-    page.goto(f"{stack.url}/static/dashboard/icon.svg")
-    yield page
-    page.close()
-
-
-@pytest.mark.parametrize("name", tellings.LOGS)
-def test_a_log_gives_the_same_state_however_it_comes(origin, name):
-    end = compared(origin, tellings.PLAN, tellings.frames(tellings.LOGS[name]))
-
-    assert tellings.summary(end) == tellings.ENDS[name]
-
-
-def test_the_log_of_a_real_run_gives_the_same_state_however_it_comes(windows, stack):
-    page = windows()
-    run_id = stack.start_run()
-    viewer = stacks.Viewer(stack, run_id)
-    with futures.ThreadPoolExecutor() as aside:  # the browser's loop runs in this thread
-        aside.submit(asyncio.run, viewer.follow()).result()
-    watch(page, stack, run_id)
-    plan = json.loads(page.locator("#run-data").text_content() or "")["plan"]
-    end = compared(page, plan, viewer.frames)
-
-    assert sum(frame["event"] == "node_token" for frame in viewer.frames) > 10
-    assert end["status"] == "completed"
-    assert [step["score"] for step in end["steps"] if step["kind"] == "critic"] == [6.5, 8.5]

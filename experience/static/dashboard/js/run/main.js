@@ -17,7 +17,7 @@ const about = JSON.parse(document.getElementById("run-data").textContent);
 const early = Date.parse(about.now) - Date.now(); // the server's clock before ours
 
 let state = about.reused.reduce(fold, begin(about.plan));
-let isDue = false;
+let due = null; // the drawing that is to come, as what calls it off
 let head = 0; // how far the log reached when we connected
 
 const page = {
@@ -50,15 +50,21 @@ const line = follow(about.run, {
 parts.push(new Controls(page, line));
 
 function drawSoon() {
-  if (isDue) return;
-  isDue = true;
   // What is past is drawn once it is all there; and a window that nobody sees has no frames.
-  if (document.hidden || state.seq < head) setTimeout(draw, 250);
-  else requestAnimationFrame(draw);
+  const isPast = state.seq < head;
+  if (due && (isPast || !due.isPast)) return;
+  due?.callOff();
+  const [call, callOff] = isPast || document.hidden ? [later, clearTimeout] : [requestAnimationFrame, cancelAnimationFrame];
+  const number = call(draw);
+  due = { isPast, callOff: () => callOff(number) };
+}
+
+function later(call) {
+  return setTimeout(call, 250);
 }
 
 function draw() {
-  isDue = false;
+  due = null;
   const selected = stepOf(state, page.selected) ?? null;
   for (const part of parts) part.draw(state, selected);
 }

@@ -1,0 +1,51 @@
+"""The browser that the pages are tried in, and what two windows of it show."""
+
+import contextlib
+import itertools
+import shutil
+from pathlib import Path
+
+from playwright import sync_api
+
+from tests.acceptance import stack as stacks
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+# As root Chromium's own sandbox cannot be had, and without memory to share it breaks.
+_ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage"]
+
+
+def launched(playwright: sync_api.Playwright) -> sync_api.Browser | None:
+    """The system's browser, or else the one that somebody has installed for Playwright; None
+    where there is neither."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    own = playwright.chromium.executable_path
+    path = found or (own if Path(own).exists() else None)
+    if path is None:
+        return None
+    return playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
+
+
+# All that a reader is shown, as elements with their attributes and texts; but for what goes
+# with the clock, the places of bars in time, and what was told before the first frame.
+_SHOWN = """() => {
+  const main = document.getElementById('main').cloneNode(true);
+  for (const gone of main.querySelectorAll('script, [data-clock], #line')) gone.remove();
+  for (const bar of main.querySelectorAll('[style], [title]')) {
+    bar.removeAttribute('style');
+    if (bar.className === 'gate-of-time') bar.removeAttribute('title');
+  }
+  return main.innerHTML.replace(/\\s+/g, ' ').replace(/> </g, '><').split('>');
+}"""
+
+
+def assert_same(one: sync_api.Page, other: sync_api.Page) -> None:
+    """Both show the same, as soon as both have heard everything."""
+    with contextlib.suppress(TimeoutError):
+        stacks.wait_until(lambda: not _differing(one, other), seconds=5)
+    differing = _differing(one, other)
+    assert not differing, differing
+
+
+def _differing(one: sync_api.Page, other: sync_api.Page) -> list[tuple[str, str]]:
+    pairs = itertools.zip_longest(one.evaluate(_SHOWN), other.evaluate(_SHOWN))
+    return [(shown, instead) for shown, instead in pairs if shown != instead]

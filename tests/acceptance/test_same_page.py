@@ -1,0 +1,150 @@
+"""A page that was loaded at any moment of a run equals the one that stayed."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from concurrent import futures
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, WebSocketRoute
+
+from tests.acceptance import browsers, tellings
+from tests.acceptance import stack as stacks
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+
+
+@pytest.fixture(scope="module")
+def stack(browser: Browser) -> Iterator[stacks.Stack]:
+    with stacks.running(DEMO_TOKENS_PER_SECOND="300") as made:
+        yield made
+
+
+# --- the fold --------------------------------------------------------------------------
+
+# Compares, at each position of a log, what was folded as it came with what a page would fold
+# that came then; and the end of all with that of a page that was cut off there.
+COMPARE = """async ([plan, frames, logs]) => {
+  const { begin, fold } = await import('/static/dashboard/js/run/fold.js');
+  const sorted = (value) => JSON.stringify(value, (key, part) =>
+    part && typeof part === 'object' && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort()) : part);
+  const folded = (frames, from = begin(plan)) => frames.reduce(fold, from);
+  const end = sorted(folded(frames));
+  const faults = [];
+  let state = begin(plan);
+  for (let at = 0; at < frames.length; at++) {
+    state = fold(state, frames[at]);
+    const fault = (what) => faults.push([what, at, frames[at].event]);
+    if (frames[at + 1]?.seq === frames[at].seq) continue; // one event, told in two frames
+    if (sorted(folded(logs[at])) !== sorted(state)) fault('reload');
+    const missed = logs.at(-1).filter(({seq}) => seq > state.seq);
+    if (sorted(folded(missed, state)) !== end) fault('cut');
+    if (sorted(folded(frames.slice(0, at + 1), state)) !== sorted(state)) fault('twice');
+  }
+  return [faults, JSON.parse(end)];
+}"""
+
+
+def compared(page: Page, plan: dict[str, Any], frames: list[dict[str, Any]]) -> dict[str, Any]:
+    """The state at the end of a log that gives the same wherever it is cut."""
+    logs = [tellings.log(frames[: number + 1]) for number in range(len(frames))]
+    faults, end = page.evaluate(COMPARE, [plan, frames, logs])
+    assert faults == []
+    return dict(end)
+
+
+@pytest.fixture(scope="module")
+def origin(browser: Browser, stack: stacks.Stack) -> Iterator[Page]:
+    """A page of the stack that does nothing itself."""
+    page = browser.new_page()
+    page.goto(f"{stack.url}/static/dashboard/icon.svg")
+    yield page
+    page.close()
+
+
+@pytest.mark.parametrize("name", tellings.LOGS)
+def test_a_log_gives_the_same_state_however_it_comes(origin, name):
+    end = compared(origin, tellings.PLAN, tellings.frames(tellings.LOGS[name]))
+
+    assert tellings.summary(end) == tellings.ENDS[name]
+
+
+def test_the_log_of_a_real_run_gives_the_same_state_however_it_comes(windows, stack):
+    page = windows()
+    run_id = stack.start_run()
+    viewer = stacks.Viewer(stack, run_id)
+    with futures.ThreadPoolExecutor() as aside:  # the browser's loop runs in this thread
+        aside.submit(asyncio.run, viewer.follow()).result()
+    page.goto(f"{stack.url}/runs/{run_id}/")
+    plan = json.loads(page.locator("#run-data").text_content() or "")["plan"]
+    end = compared(page, plan, viewer.frames)
+
+    assert sum(frame["event"] == "node_token" for frame in viewer.frames) > 10
+    assert end["status"] == "completed"
+    assert [step["score"] for step in end["steps"] if step["kind"] == "critic"] == [6.5, 8.5]
+
+
+# --- the page --------------------------------------------------------------------------
+
+
+class Told:
+    """A window of a run's page that is told what the test says, and nothing by the server."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page, self.url = page, url
+        self._frames: list[dict[str, Any]] = []
+        self._socket: WebSocketRoute | None = None
+        page.route_web_socket("**/ws/council/**", self._connected)
+        # What the server has to say of the run it knows is not what the test tells.
+        said = '<div data-told="As told">What came of it</div>'
+        page.route("**/result/", lambda route: route.fulfill(body=said))
+
+    def load(self, frames: list[dict[str, Any]]) -> None:
+        """Load the page when so much has happened."""
+        self._frames, self._socket = frames, None
+        self.page.goto(self.url)
+        # Playwright calls back while it is asked something.
+        stacks.wait_until(lambda: self.page.evaluate("1") and self._socket)
+
+    def hear(self, frame: dict[str, Any]) -> None:
+        assert self._socket is not None
+        self._socket.send(json.dumps(frame))
+
+    def _connected(self, socket: WebSocketRoute) -> None:
+        self._socket = socket
+        last = max((frame["seq"] for frame in self._frames), default=0)
+        about = {"event": "connected", "seq": 0, "run": {"last_seq": last}, "status": "running"}
+        for frame in [about, *self._frames]:
+            self.hear(frame)
+
+
+@pytest.fixture
+def told(windows: Any, stack: stacks.Stack) -> Iterator[tuple[Told, Told]]:
+    """Two windows of a run of the council that `tellings` is about."""
+    made = stack.request("POST", "/api/councils/", json=tellings.DOCUMENT)
+    assert made.status_code == 201, made.text
+    stack.kill("worker0")
+    body = {"input_topic": "What is told?"}
+    path = f"/api/councils/{made.json()['id']}/run"
+    run_id = stack.request("POST", path, json=body).json()["run_id"]
+    url = f"{stack.url}/runs/{run_id}/"
+    yield Told(windows(), url), Told(windows(), url)
+    stack.start_worker()
+
+
+def test_a_page_loaded_after_any_kind_of_event_equals_the_one_that_stayed(told):
+    stayed, anew = told
+    compared_after = set()
+    for log in tellings.LOGS.values():
+        frames = tellings.frames(log)
+        stayed.load([])
+        for number, frame in enumerate(frames, 1):
+            stayed.hear(frame)
+            if frame["event"] not in compared_after or number == len(frames):
+                anew.load(tellings.log(frames[:number]))
+                browsers.assert_same(stayed.page, anew.page)
+                compared_after.add(frame["event"])
+
+    assert len(compared_after) == 17
