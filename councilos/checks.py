@@ -131,7 +131,9 @@ def blueprints_compile(
         newest=Max("blueprint__versions__number")
     )
     try:
-        there = newest.filter(number=F("newest"), blueprint__deleted_at=None)
+        there = newest.filter(
+            number=F("newest"), blueprint__deleted_at=None, blueprint__is_trial=False
+        )
         versions = list(there.order_by("pk"))
     except DatabaseError:
         return []  # not migrated yet, so there are none

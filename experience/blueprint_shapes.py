@@ -112,7 +112,7 @@ class ExportQuery(serializers.Serializer[Any]):
     )
 
 
-class DrawQuery(serializers.Serializer[Any]):
+class DrawQuery(ExportQuery):
     format = serializers.ChoiceField(["mermaid", "svg"], default="svg")
 
 

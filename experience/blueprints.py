@@ -1,7 +1,7 @@
 """REST: protocol.md §4, the part about blueprints."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -60,19 +60,6 @@ def _saved(user: Any, version: models.BlueprintVersion) -> dict[str, Any]:
     }
 
 
-def _newest(found: Iterable[models.Blueprint]) -> list[models.BlueprintVersion]:
-    """The newest version of each: one query for all of them."""
-    by_id = {blueprint.pk: blueprint for blueprint in found}
-    versions = models.BlueprintVersion.objects.filter(blueprint__in=by_id)
-    newest = {
-        version.blueprint_id: version
-        for version in versions.order_by("blueprint_id", "-number").distinct("blueprint_id")
-    }
-    for version in newest.values():
-        version.blueprint = by_id[version.blueprint_id]
-    return [newest[name] for name in by_id if name in newest]
-
-
 def _query(shape: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
     query = shape(data=request.query_params)
     query.is_valid(raise_exception=True)
@@ -97,7 +84,7 @@ class Blueprints(APIView):
         query = _query(told.ListQuery, request)
         some = slice(query["offset"], query["offset"] + query["limit"])
         found = access.blueprints_of(request.user).order_by("-updated_at", "pk")[some]
-        return Response([_saved(request.user, version) for version in _newest(found)])
+        return Response([_saved(request.user, version) for version in library.newest(found)])
 
     @extend_schema(
         operation_id="blueprints_create",
@@ -218,8 +205,9 @@ class Drawing(APIView):
     )
     def get(self, request: Request, blueprint_id: UUID) -> HttpResponse:
         """A blueprint as a picture (SVG), or as Mermaid's text."""
-        wanted = _query(told.DrawQuery, request)["format"]
-        version = library.version(access.find_blueprint(request.user, blueprint_id))
+        query = _query(told.DrawQuery, request)
+        wanted, number = query["format"], query.get("version")
+        version = library.version(access.find_blueprint(request.user, blueprint_id), number)
         drawing = blueprints.draw(version.document, wanted)
         kind = "image/svg+xml" if wanted == "svg" else "text/plain; charset=utf-8"
         # Opened by itself it is a page of this server's; it may load and run nothing.

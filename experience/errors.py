@@ -35,6 +35,7 @@ STATUS = {
     "model_not_configured": 409,
     "run_read_only": 403,
     "run_not_failed": 409,
+    "run_not_running": 409,
     "step_not_found": 404,
     "fork_not_possible": 409,
     "limits_invalid": 400,
@@ -62,6 +63,8 @@ STATUS = {
     "overloaded": 503,
     "message_conflict": 409,
     "project_conflict": 409,
+    "sketch_not_found": 404,
+    "sketch_changed": 409,
 }
 
 

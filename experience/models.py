@@ -202,6 +202,7 @@ class Sketch(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
+        verbose_name_plural = "sketches"
         constraints = (
             models.UniqueConstraint(
                 fields=["user", "blueprint"], name="sketch_one_of_a_blueprint"

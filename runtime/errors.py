@@ -104,6 +104,12 @@ class RunNotFailed(Refusal):
     code = "run_not_failed"
 
 
+class RunNotRunning(Refusal):
+    """Only a run that a worker has can be taken from it."""
+
+    code = "run_not_running"
+
+
 class StepNotFound(Refusal):
     """There is no finished step with this number in the run's log."""
 

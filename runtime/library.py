@@ -4,7 +4,7 @@ Whether somebody may is asked elsewhere (`experience.access`); here nothing is l
 people overwrite each other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -49,6 +49,20 @@ def save(
         if version.pk is None:
             version.save(force_insert=True)
     return version
+
+
+def try_out(
+    document: object, *, owner: AbstractBaseUser, trial: models.Blueprint | None = None
+) -> models.BlueprintVersion:
+    """Keep a document so that it can be run, on no list: as the next version of `trial`, or of
+    a new hidden blueprint.
+
+    Raises errors.BlueprintInvalid.
+    """
+    with transaction.atomic():
+        if trial is None:
+            trial = models.Blueprint.objects.create(owner_id=owner.pk, is_trial=True)
+        return save(document, owner=owner, blueprint=trial)
 
 
 def _content(document: object) -> dict[str, Any]:
@@ -121,6 +135,18 @@ def version(blueprint: models.Blueprint, number: int | None = None) -> models.Bl
     if found is None:
         raise errors.VersionNotFound
     return found
+
+
+def newest(found: Iterable[models.Blueprint]) -> list[models.BlueprintVersion]:
+    """The newest version of each, in their order: one query for all of them. One that has no
+    version is left out."""
+    by_id = {blueprint.pk: blueprint for blueprint in found}
+    rows = models.BlueprintVersion.objects.filter(blueprint__in=by_id)
+    rows = rows.order_by("blueprint_id", "-number").distinct("blueprint_id")
+    versions = {version.blueprint_id: version for version in rows}
+    for version in versions.values():
+        version.blueprint = by_id[version.blueprint_id]
+    return [versions[pk] for pk in by_id if pk in versions]
 
 
 def document(version: models.BlueprintVersion) -> dict[str, Any]:

@@ -7,7 +7,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from experience.dashboard import plan as plans
 from runtime import blueprints, shipped
 from runtime.blueprints import document, layout
 from tests import councils
@@ -169,3 +172,206 @@ def test_a_kind_that_is_gone_since_it_was_saved_is_drawn_all_the_same():
     council["nodes"][1]["kind"] = "oracle"
 
     assert "oracle" in texts(blueprints.draw(council, "svg"))
+
+
+# --- where the blueprint says ----------------------------------------------------------
+
+
+def at(council, **positions):
+    """The document with these positions, by node."""
+    for node in council["nodes"]:
+        node["position"] = dict(zip("xy", positions[node["id"]], strict=True))
+    return council
+
+
+def placed(council):
+    parsed = blueprints.parse(council)
+    graph = document.graph(parsed.nodes, parsed.edges)
+    return graph, layout.lay_out(graph, document.positions(parsed.nodes))
+
+
+def link(graph, name):
+    source, target = name.split(">")
+    return next(each for each in graph.links if (each.source, each.target) == (source, target))
+
+
+def test_nodes_stand_where_the_blueprint_says():
+    _graph, drawn = placed(at(councils.document("d > w"), d=(-40, 7), w=(300, 100)))
+
+    assert drawn.places == {"d": layout.Place(0, 0), "w": layout.Place(340, 93)}
+    assert drawn.origin == layout.Place(-40, 7)
+
+
+@pytest.mark.parametrize(
+    ("d", "w"),
+    [((0, 0), (100, 40)), ((0, 0), (0, 0)), ((0, 0), (100_001, 0)), ((0, 0), (1e308, -1e308))],
+    ids=["touching", "same", "far", "farther"],
+)
+def test_positions_that_nobody_could_see_do_not_count(d, w):
+    _graph, drawn = placed(at(councils.document("d > w"), d=d, w=w))
+
+    assert drawn.places == plan("d > w")[1].places
+    assert drawn.origin is None
+
+
+def test_positions_do_not_count_if_one_is_missing():
+    council = at(councils.document("d > w"), d=(0, 500), w=(300, 100))
+    del council["nodes"][0]["position"]
+
+    assert placed(council)[1].places == plan("d > w")[1].places
+
+
+@pytest.mark.parametrize("path", sorted(Path(shipped.__file__).parent.glob("*.json")), ids=str)
+def test_what_ships_stands_where_it_says(path):
+    assert placed(json.loads(path.read_text()))[1].origin == layout.Place(0, 0)
+
+
+def test_what_does_not_lead_right_goes_back_below_everything():
+    council = at(
+        councils.document("d > k", "k revise> d", "k approve> w"),
+        d=(600, 0), k=(300, 0), w=(0, 40),
+    )  # fmt: skip
+
+    graph, drawn = placed(council)
+
+    assert {*drawn.ways} == {link(graph, "k>d")}
+    assert all(lane > 40 + layout.HEIGHT / 2 for lane in drawn.lanes.values())
+
+
+def test_what_stands_below_is_led_to_straight():
+    council = at(
+        councils.document("d > k", "k revise> d", "k approve> w"),
+        d=(0, 0), k=(20, 100), w=(0, 200),
+    )  # fmt: skip
+
+    _graph, drawn = placed(council)
+
+    assert len(drawn.ways) == 3
+    assert not drawn.lanes
+
+
+def test_what_has_a_node_in_between_is_not_led_to_straight():
+    council = at(councils.document("d > k", "k > w", "d > w"), d=(0, 0), k=(0, 100), w=(0, 200))
+
+    graph, drawn = placed(council)
+
+    assert {*drawn.lanes} == {link(graph, "d>w")}
+
+
+@pytest.mark.parametrize("y", [-40, -13, 0, 30])
+def test_a_link_runs_around_the_nodes_between(y):
+    council = at(
+        councils.document("d > d1", "d1 > w", "d > w", "d > d2", "d2 > w"),
+        d=(0, 0), d1=(300, y), w=(640, 10), d2=(310, y + 90),
+    )  # fmt: skip
+
+    graph, drawn = placed(council)
+
+    passing = drawn.ways[link(graph, "d>w")]
+    assert passing or abs(y) > layout.HEIGHT / 2
+    for stop in passing:
+        for name in ("d1", "d2"):
+            assert abs(stop.y - drawn.places[name].y) > layout.HEIGHT / 2
+
+
+@pytest.mark.parametrize(
+    "council",
+    [
+        at(  # a word above everything
+            councils.document("r one> d", "r two> w", "d > w", "w > w2"),
+            r=(0, 0), d=(230, 0), w=(460, 0), w2=(460, 90),
+        ),
+        at(  # ways back beside everything
+            councils.document(
+                *(f"a{n} > s" for n in "1234"), *(f"k revise> a{n}" for n in "1234"),
+                "s > k", "k approve> w",
+            ),
+            a1=(0, 0), a2=(0, 60), a3=(0, 120), a4=(0, 180),
+            s=(230, 90), k=(460, 90), w=(460, 180),
+        ),
+    ],
+)  # fmt: skip
+def test_a_picture_with_positions_holds_everything_it_draws(council):
+    root = ElementTree.fromstring(blueprints.draw(council, "svg"))
+
+    left, top, width, height = map(float, root.get("viewBox").split())
+    paths = " ".join(path.get("d") for path in root.iter(f"{SVG}path"))
+    points = re.findall(r"[ML](-?[\d.]+) (-?[\d.]+)", paths)
+    words = [float(text.get("y")) for text in root.iter(f"{SVG}text")]
+    across = [x for x, _y in points] + re.findall(r"H(-?[\d.]+)", paths)
+    down = [y for _x, y in points] + re.findall(r"V(-?[\d.]+)", paths)
+    assert all(left < float(x) < left + width for x in across)
+    assert all(top < float(y) < top + height for y in down)
+    assert all(top + 12 < y < top + height for y in words)
+
+
+# --- the plan of a page ----------------------------------------------------------------
+
+
+def test_the_plan_of_a_sketch_says_where_it_was_put():
+    council = at(councils.document("d > w"), d=(100, 50), w=(388, 92))
+
+    told = plans.of_sketch(council)
+
+    assert [node["spot"] for node in told["nodes"]] == [(0, 0), (1, 0.5)]
+    assert (told["stated"], told["origin"]) == (True, [100, 50])
+    assert (told["columns"], told["rows"]) == (2, [0, 0.5])
+
+
+def test_the_plan_of_a_sketch_with_faults_has_what_can_be_read():
+    told = plans.of_sketch(
+        {
+            "nodes": [
+                {"id": "a", "label": "A"}, {"id": "a", "label": "Twice"}, {}, None,
+                {"id": "b", "kind": "oracle", "position": {"x": "left"}},
+            ],
+            "edges": [
+                {"id": "on", "source": "a", "target": "b", "type": "linear"},
+                {"id": "on", "source": "b", "target": "a", "type": "linear"},
+                {"id": "round", "source": "b", "target": "a", "type": "linear"},
+                {"id": "self", "source": "b", "target": "b", "type": "conditional"},
+                {"id": "away", "source": "b", "target": "nowhere", "type": "linear"},
+                {"id": "half", "source": "b"}, 7,
+            ],
+        }
+    )  # fmt: skip
+
+    assert [(node["id"], node["label"]) for node in told["nodes"]] == [("a", "A"), ("b", "b")]
+    assert [(edge["id"], edge["back"]) for edge in told["edges"]] == [
+        ("on", False), ("round", True), ("self", True)
+    ]  # fmt: skip
+    assert told["lanes"] == 2
+
+
+@pytest.mark.parametrize(
+    "nodes", [[], None, "a", [{}], [{"id": ""}], [{"id": str(n)} for n in range(201)]]
+)
+def test_there_is_no_plan_of_a_sketch_without_nodes(nodes):
+    assert plans.of_sketch({"nodes": nodes}) is None
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.booleans()), max_size=20),
+    st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=6, max_size=6),
+)
+def test_whatever_leads_wherever_can_be_drawn(edges, positions):
+    told = plans.of_sketch(
+        {
+            "nodes": [
+                {"id": str(number), "position": {"x": 90 * x, "y": 30 * y}}
+                for number, (x, y) in enumerate(positions)
+            ],
+            "edges": [
+                {"id": str(number), "source": str(source), "target": str(target)}
+                | ({"type": "conditional", "condition": "revise"} if asks else {})
+                for number, (source, target, asks) in enumerate(edges)
+            ],
+        }
+    )
+
+    assert len(told["nodes"]) == 6
+    assert len(told["edges"]) == len(edges)
+    assert sorted(edge["lane"] for edge in told["edges"] if edge["back"]) == [
+        *range(told["lanes"])
+    ]

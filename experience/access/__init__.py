@@ -20,6 +20,7 @@ from experience.access.whose import (
     AgentNotFound,
     AgentNotYours,
     ConversationNotFound,
+    SketchNotFound,
     agents_of,
     blueprints_of,
     check_may_answer,
@@ -30,9 +31,11 @@ from experience.access.whose import (
     find_own_blueprint,
     find_own_run,
     find_run,
+    find_sketch,
     gates_of,
     may_change,
     runs_of,
+    sketches_of,
 )
 
 __all__ = [
@@ -40,6 +43,7 @@ __all__ = [
     "AgentNotYours",
     "ConversationNotFound",
     "Credential",
+    "SketchNotFound",
     "TokenAuthentication",
     "TokenNameTaken",
     "TokenNotFound",
@@ -55,6 +59,7 @@ __all__ = [
     "find_own_blueprint",
     "find_own_run",
     "find_run",
+    "find_sketch",
     "fresh",
     "gates_of",
     "issue_ticket",
@@ -63,6 +68,7 @@ __all__ = [
     "revoke_token",
     "runs_of",
     "sign_in_link",
+    "sketches_of",
     "still_valid",
     "token_of",
     "use_ticket",

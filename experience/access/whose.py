@@ -1,4 +1,4 @@
-"""Whose it is: the runs, gates, blueprints, conversations and agents that are a user's."""
+"""Whose it is: the runs, gates, blueprints, sketches, conversations and agents of a user."""
 
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,12 @@ class ConversationNotFound(errors.Refusal):
     """There is no such conversation."""
 
     code = "conversation_not_found"
+
+
+class SketchNotFound(errors.Refusal):
+    """There is no such sketch: it was saved, or discarded."""
+
+    code = "sketch_not_found"
 
 
 class AgentNotFound(errors.Refusal):
@@ -138,6 +144,19 @@ def find_own_blueprint(user: Any, blueprint_id: UUID) -> runtime.Blueprint:
     found = find_blueprint(user, blueprint_id)
     if not may_change(user, found):
         raise errors.BlueprintReadOnly
+    return found
+
+
+def sketches_of(user: Any) -> QuerySet[models.Sketch]:
+    """The user's own sketches; not even an administrator sees another's."""
+    return models.Sketch.objects.filter(user_id=user.pk).select_related("blueprint")
+
+
+def find_sketch(user: Any, sketch_id: UUID) -> models.Sketch:
+    """One of the user's sketches. Somebody else's is not found (SketchNotFound)."""
+    found = sketches_of(user).filter(pk=sketch_id).first()
+    if found is None:
+        raise SketchNotFound
     return found
 
 

@@ -1,12 +1,13 @@
 """The councils that a reader may choose from, and what a page says of each."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from experience import access
-from runtime import models, shipped
+from runtime import library, models, shipped
 
 # More than anybody reads in one list.
 MOST = 200
@@ -27,16 +28,22 @@ class Council:
     id: UUID
     name: str
     version: int
+    changed: datetime
     owner: str
     is_default: bool
-    is_agent: bool
-    """Whether an agent runs it: then it is made for conversations."""
+    agents: tuple[str, ...]
+    """The slugs of those that run it."""
     good_for: str
     not_for: str
     calls: str
     """Its price in calls as it states it: `3 to 11 model calls`; empty: it states none."""
     limits: str
     """Its own limits, which those of a run take the place of."""
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether it is made for conversations, and not for being started by itself."""
+        return bool(self.agents) and not self.is_default
 
     @property
     def start_at(self) -> str:
@@ -52,34 +59,25 @@ def of(user: Any) -> list[Council]:
     """Those that the user may run: the default first, then their own and others' by name,
     those of agents last."""
     found = access.blueprints_of(user).prefetch_related("agents").order_by("name", "pk")[:MOST]
-    councils = [_told(version) for version in _newest(found)]
+    councils = [told(version) for version in library.newest(found)]
     return sorted(councils, key=lambda each: (not each.is_default, each.is_agent))
 
 
-def _newest(found: Iterable[models.Blueprint]) -> list[models.BlueprintVersion]:
-    """The newest version of each: one query for all of them."""
-    by_id = {blueprint.pk: blueprint for blueprint in found}
-    rows = models.BlueprintVersion.objects.filter(blueprint__in=by_id)
-    rows = rows.order_by("blueprint_id", "-number").distinct("blueprint_id")
-    newest = {version.blueprint_id: version for version in rows}
-    for version in newest.values():
-        version.blueprint = by_id[version.blueprint_id]
-    return [newest[pk] for pk in by_id if pk in newest]
-
-
-def _told(version: models.BlueprintVersion) -> Council:
+def told(version: models.BlueprintVersion) -> Council:
+    """What a version says of its council."""
     blueprint, document = version.blueprint, version.document
     return Council(
         id=blueprint.pk,
         name=blueprint.name,
         version=version.number,
+        changed=version.created_at,
         owner=blueprint.owner.get_username() if blueprint.owner else "",
         is_default=blueprint.slug == shipped.DEFAULT,
-        is_agent=bool(blueprint.agents.all()),
+        agents=tuple(sorted(agent.slug for agent in blueprint.agents.all())),
         good_for=_text(document.get("goodFor")),
         not_for=_text(document.get("notFor")),
         calls=_calls(document.get("calls")),
-        limits=_limits(document.get("limits")),
+        limits=limits(document.get("limits")),
     )
 
 
@@ -98,7 +96,8 @@ def _calls(said: Any) -> str:
     return f"{least} to {most} model calls"
 
 
-def _limits(said: Any) -> str:
+def limits(said: Any) -> str:
+    """Limits in words: `4 rounds, 60000 tokens`; empty where none is stated."""
     if not isinstance(said, Mapping):
         return ""
     stated = [(said.get(name), unit) for name, unit in _LIMITS.items()]

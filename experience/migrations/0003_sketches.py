@@ -29,6 +29,7 @@ class Migration(migrations.Migration):
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='sketches', to=settings.AUTH_USER_MODEL)),
             ],
             options={
+                'verbose_name_plural': 'sketches',
                 'constraints': [models.UniqueConstraint(fields=('user', 'blueprint'), name='sketch_one_of_a_blueprint')],
             },
         ),

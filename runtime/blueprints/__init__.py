@@ -11,7 +11,7 @@ from runtime.blueprints.diff import between as difference
 from runtime.blueprints.diff import same
 from runtime.blueprints.document import Document, ordered
 from runtime.blueprints.drawing import draw
-from runtime.blueprints.faults import Fault, faults, parse
+from runtime.blueprints.faults import Fault, faults, parse, readable, unkeepable
 from runtime.blueprints.formats import newest
 from runtime.blueprints.members import dispensable, members
 from runtime.blueprints.overrides import overridden
@@ -35,5 +35,7 @@ __all__ = [
     "ordered",
     "overridden",
     "parse",
+    "readable",
     "same",
+    "unkeepable",
 ]

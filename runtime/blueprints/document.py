@@ -9,6 +9,7 @@ from pydantic.alias_generators import to_camel
 from runtime import nodes
 from runtime.blueprints import formats
 from runtime.blueprints.graph import Graph, Link
+from runtime.blueprints.placing import Place
 
 _MOST = 10**12  # of anything that is limited; more is none
 
@@ -54,12 +55,20 @@ class Limits(_Part):
     """What a run may use before it stops. What is not stated is not limited."""
 
     # A limit that we do not know would be one that nobody keeps.
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        field_title_generator=lambda name, _field: name.replace("_", " ").capitalize(),
+        use_attribute_docstrings=True,
+    )
 
     iterations: int | None = Field(default=None, gt=0, lt=_MOST)
+    """Rounds."""
     seconds: FiniteFloat | None = Field(default=None, gt=0, lt=_MOST)
+    """Of work, waiting for people not counted."""
     calls: int | None = Field(default=None, gt=0, lt=_MOST)
+    """Of models."""
     tokens: int | None = Field(default=None, gt=0, lt=_MOST)
+    """In and out together."""
     cost: FiniteFloat | None = Field(default=None, gt=0, lt=_MOST)
     """US dollars."""
     at_limit: Literal["stop", "ask"] = "stop"
@@ -126,6 +135,15 @@ def _link(edge: Edge) -> Link:
     # The condition of a linear edge says nothing: some editors leave one there.
     condition = edge.condition if edge.type == "conditional" else None
     return Link(edge.id, edge.source, edge.target, edge.type, condition)
+
+
+def positions(parts: Iterable[Node]) -> dict[str, Place]:
+    """Where nodes stand, of those that say it."""
+    return {
+        node.id: Place(node.position.x, node.position.y)
+        for node in parts
+        if "position" in node.model_fields_set
+    }
 
 
 def has_gate(node: Node, place: Literal["before", "after"]) -> bool:

@@ -7,13 +7,14 @@ from typing import Any
 
 from runtime import errors, llm
 from runtime.blueprints import formats, reading, wiring
-from runtime.blueprints.document import Document
+from runtime.blueprints.document import Document, Edge, Node
 from runtime.blueprints.reading import Fault
 
-__all__ = ["Fault", "faults", "parse"]
+__all__ = ["Fault", "faults", "parse", "readable", "unkeepable"]
 
 LONGEST = 1_000_000  # characters, of all texts together
 DEEPEST = 50  # objects and lists within each other
+_NOT_AN_OBJECT = Fault("not_an_object", "A blueprint is a JSON object; send one.")
 _LONGEST_TOLD = 500  # characters of a fault: whoever sent the document knows what it says
 
 
@@ -31,7 +32,7 @@ def parse(document: object) -> Document:
 def faults(document: object) -> list[Fault]:
     """Everything that is wrong with a document; empty when it can be run."""
     if not isinstance(document, Mapping):
-        return [Fault("not_an_object", "A blueprint is a JSON object; send one.")]
+        return [_NOT_AN_OBJECT]
     if too_large := _size(document):
         return [too_large]
     document = formats.newest(document)
@@ -47,6 +48,21 @@ def faults(document: object) -> list[Fault]:
         *wiring.faults(nodes, edges, are_all=not edge_faults, unclear=unclear),
     ]
     return [_shown(fault) for fault in found or _numbers(document)]
+
+
+def unkeepable(document: object) -> Fault | None:
+    """Why a document cannot even be kept with its faults; None if it can, once its texts are
+    clean."""
+    if not isinstance(document, Mapping):
+        return _NOT_AN_OBJECT
+    return _size(document) or next(_numbers(document), None)
+
+
+def readable(document: Mapping[str, Any]) -> tuple[list[Node], list[Edge]]:
+    """The nodes and edges of a document with faults, as far as they can be read: those that
+    have an id, those that have two ends. None of one that is too large."""
+    document = formats.newest(document)
+    return reading.nodes(document)[0], reading.edges(document)[0]
 
 
 def _shown(fault: Fault) -> Fault:

@@ -49,9 +49,10 @@ _STYLE = """
 def svg(blueprint: Document) -> str:
     """The picture of a blueprint without faults."""
     graph = document.graph(blueprint.nodes, blueprint.edges)
-    plan = layout.lay_out(graph)
-    left, top = -_MARGIN - _START, plan.top - _MARGIN
-    width, height = plan.width + 2 * _MARGIN + _START, plan.bottom - plan.top + 2 * _MARGIN
+    plan = layout.lay_out(graph, document.positions(blueprint.nodes))
+    left, right = _sides(plan)
+    top = plan.top - _MARGIN
+    width, height = right - left, plan.bottom - plan.top + 2 * _MARGIN
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="council" role="img" '
         f'viewBox="{left:g} {top:g} {width:g} {height:g}" '
@@ -70,6 +71,13 @@ def svg(blueprint: Document) -> str:
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
+
+
+def _sides(plan: Layout) -> tuple[float, float]:
+    """How far the drawing goes: some ways back stand out beside the nodes."""
+    ins = [_turn_in(link, plan) - _MARGIN for link in plan.lanes]
+    outs = [_turn_out(link, plan) + _MARGIN for link in plan.lanes]
+    return min([-_MARGIN - _START, *ins]), max([plan.width + _MARGIN, *outs])
 
 
 def _told(blueprint: Document, graph: Graph) -> str:
@@ -151,9 +159,12 @@ def _edges(graph: Graph, plan: Layout) -> Iterator[str]:
         yield _edge(f"M{at.x - _START:g} {at.y:g}H{at.x - _HEAD:g}")
         yield _head(at.x, at.y)
     for link in plan.ways:
-        target = plan.places[link.target]
-        yield _edge(_way_on(link, plan))
-        yield _head(target.x, target.y)
+        source, target = plan.places[link.source], plan.places[link.target]
+        if layout.is_right(source, target):
+            yield _edge(_way_on(link, plan))
+            yield _head(target.x, target.y)
+        else:
+            yield from _way_over(source, target)
     for link in plan.lanes:
         yield _edge(_way_back(link, plan))
         target = plan.places[link.target]
@@ -174,31 +185,59 @@ def _head(x: float, y: float) -> str:
 
 def _way_on(link: Link, plan: Layout) -> str:
     source, target = plan.places[link.source], plan.places[link.target]
-    path, here = f"M{source.x + WIDTH:g} {source.y:g}", source.y
+    path, here = f"M{source.x + WIDTH:g} {source.y:g}", source
     for spot in plan.ways[link]:
-        path += _bend(spot.x - GAP, here, spot.x, spot.y) + f"H{spot.x + WIDTH:g}"
-        here = spot.y
-    return path + _bend(target.x - GAP, here, target.x - _HEAD, target.y)
+        path += _bend(here, spot.x - GAP, spot.x, spot.y) + f"H{spot.x + WIDTH:g}"
+        here = spot
+    return path + _bend(here, target.x - GAP, target.x - _HEAD, target.y)
 
 
-def _bend(x: float, y: float, to_x: float, to_y: float) -> str:
-    if y == to_y:
+def _bend(here: Place, x: float, to_x: float, to_y: float) -> str:
+    """From the right side of a place to another line: straight on, and over from x on."""
+    if here.y == to_y:
         return f"H{to_x:g}"
+    x = max(here.x + WIDTH, x)
     half = (to_x - x) / 2
-    return f"C{x + half:g} {y:g} {to_x - half:g} {to_y:g} {to_x:g} {to_y:g}"
+    return f"H{x:g}C{x + half:g} {here.y:g} {to_x - half:g} {to_y:g} {to_x:g} {to_y:g}"
+
+
+def _way_over(source: Place, target: Place) -> Iterator[str]:
+    """Straight down or up; to a node that stands aside first to the right."""
+    x = layout.crossing(source, target)
+    assert x is not None, "others go back"
+    down = 1 if target.y > source.y else -1
+    end = target.y - down * HEIGHT / 2
+    if x > source.x + WIDTH:
+        start = f"M{source.x + WIDTH:g} {source.y:g}H{x:g}"
+    else:
+        start = f"M{x:g} {source.y + down * HEIGHT / 2:g}"
+    yield _edge(f"{start}V{end - down * _HEAD:g}")
+    yield f'<path class="head" d="M{x:g} {end:g}l4 {-down * _HEAD}h-8z"/>'
 
 
 def _way_back(link: Link, plan: Layout) -> str:
     """Down, back and up again: below a node if nothing is there, else beside it."""
     source, target = plan.places[link.source], plan.places[link.target]
-    aside, lane = _aside(link, plan), plan.lanes[link]
+    out, back, lane = _turn_out(link, plan), _turn_in(link, plan), plan.lanes[link]
     if link.source in plan.lowest:
-        path = f"M{source.x + WIDTH / 2 + aside:g} {source.y + HEIGHT / 2:g}V{lane:g}"
+        path = f"M{out:g} {source.y + HEIGHT / 2:g}V{lane:g}H{back:g}"
     else:
-        path = f"M{source.x + WIDTH:g} {source.y:g}h{16 + aside:g}V{lane:g}"
+        path = f"M{source.x + WIDTH:g} {source.y:g}H{out:g}V{lane:g}H{back:g}"
     if link.target in plan.lowest:
-        return f"{path}H{target.x + WIDTH / 2 - aside:g}V{target.y + HEIGHT / 2 + _HEAD:g}"
-    return f"{path}H{target.x - 24 - aside:g}V{target.y:g}H{target.x - _HEAD:g}"
+        return f"{path}V{target.y + HEIGHT / 2 + _HEAD:g}"
+    return f"{path}V{target.y:g}H{target.x - _HEAD:g}"
+
+
+def _turn_out(link: Link, plan: Layout) -> float:
+    """Where a way back goes down."""
+    x, aside = plan.places[link.source].x, _aside(link, plan)
+    return x + WIDTH / 2 + aside if link.source in plan.lowest else x + WIDTH + 4 + aside
+
+
+def _turn_in(link: Link, plan: Layout) -> float:
+    """Where a way back goes up."""
+    x, aside = plan.places[link.target].x, _aside(link, plan)
+    return x + WIDTH / 2 - aside if link.target in plan.lowest else x - 12 - aside
 
 
 def _aside(link: Link, plan: Layout) -> float:
@@ -209,13 +248,25 @@ def _aside(link: Link, plan: Layout) -> float:
 def _words(graph: Graph, plan: Layout) -> Iterator[str]:
     """The conditions, over everything else."""
     for link in graph.links:
-        if link.condition is None:
-            continue
-        word, source = _cut(link.condition, _WORD), plan.places[link.source]
-        if link in plan.lanes:
-            middle = (source.x + plan.places[link.target].x + WIDTH) / 2
-            yield _line("word", middle, plan.lanes[link] + 4, word, "middle")
-        else:
-            following = [*plan.ways[link], plan.places[link.target]][0]
-            y = (source.y + following.y) / 2 - (6 if source.y == following.y else -4)
-            yield _line("word", source.x + WIDTH + GAP / 2, y, word, "middle")
+        if link.condition is not None:
+            x, y, anchor = _place_of_word(link, plan)
+            yield _line("word", x, y, _cut(link.condition, _WORD), anchor)
+
+
+def _place_of_word(link: Link, plan: Layout) -> tuple[float, float, str]:
+    source, target = plan.places[link.source], plan.places[link.target]
+    if link in plan.lanes:
+        return (source.x + target.x + WIDTH) / 2, plan.lanes[link] + 4, "middle"
+    if not layout.is_right(source, target):
+        x = layout.crossing(source, target)
+        assert x is not None, "others go back"
+        turn = 0 if x < source.x + WIDTH else HEIGHT / 4 * (1 if target.y < source.y else -1)
+        return x + 8, (source.y + target.y) / 2 + turn + 4, "start"
+    following = [*plan.ways[link], target][0]
+    gap = following.x - source.x - WIDTH
+    if plan.ways[link] and gap < GAP / 2:
+        return following.x + WIDTH / 2, following.y - 6, "middle"
+    x = source.x + WIDTH + min(gap, GAP) / 2
+    if source.y == following.y or gap > GAP:  # there it goes straight on
+        return x, source.y - 6, "middle"
+    return x, (source.y + following.y) / 2 + 4, "middle"

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from runtime import errors, llm
 from runtime.blueprints import formats
-from runtime.blueprints.document import Edge, Frame, Limits, Node
+from runtime.blueprints.document import Edge, Frame, Limits, Node, Position
 from runtime.nodes import KINDS, State
 from runtime.nodes import prompt as prompts
 
@@ -103,11 +103,15 @@ def _list(raw: object, name: str, most: int) -> tuple[list[Any], list[Fault]]:
 def _node(raw: Mapping[str, Any]) -> Node:
     kind, settings = raw.get("kind"), raw.get("settings")
     is_clear = kind is None or (isinstance(kind, str) and kind in KINDS)
+    position = _position(raw.get("position"))
+    stated: dict[str, Any] = {"position": position} if position else {}
     return Node.model_construct(
         id=raw["id"],
+        label=_text(raw.get("label")),
         kind=kind if is_clear else None,
         entry=raw.get("entry") is True,
         settings=settings if is_clear and isinstance(settings, dict) else {},
+        **stated,
     )
 
 
@@ -119,6 +123,13 @@ def _edge(raw: Mapping[str, Any]) -> Edge:
         type=_text(raw.get("type")),
         condition=_text(raw.get("condition")) or None,
     )
+
+
+def _position(raw: object) -> Position | None:
+    try:
+        return Position.model_validate(raw)
+    except ValidationError:
+        return None
 
 
 def _text(value: object) -> str:

@@ -154,4 +154,5 @@ KIND = Kind(
     prompt="You answer by yourself, as well as you can, and say what you are unsure of.",
     revises=True,
     member=True,
+    summary="a member: gives one opinion on the topic, without seeing another's",
 )

@@ -117,4 +117,5 @@ KIND = Kind(
     settings=CriticSettings,
     prompt="You judge a draft strictly and fairly, and say what would make it better.",
     decides="verdict",
+    summary="scores the draft and sends it back, or on",
 )

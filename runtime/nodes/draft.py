@@ -40,4 +40,5 @@ KIND = Kind(
     settings=TextSettings,
     prompt="You write the draft that a council works on.",
     revises=True,
+    summary="writes the draft, and rewrites it with the feedback",
 )

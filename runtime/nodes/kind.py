@@ -24,6 +24,8 @@ class Kind:
     """It begins an iteration and answers the feedback so far; every loop needs one."""
     member: bool = False
     """Its failure need not sink the run: those that join it go by who is there."""
+    summary: str = ""
+    """One line for those who choose among kinds: what it does."""
     calls: int = 1
     """The model calls of one execution when all goes well."""
 

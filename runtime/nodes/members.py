@@ -17,7 +17,7 @@ class JoinSettings(Settings):
     """What a blueprint may set on a node that joins answers."""
 
     quorum: int | None = Field(default=None, ge=1)
-    """How many of the answers that lead to it must be there; None for all of them."""
+    """How many of the answers that lead to it must be there; empty: all of them."""
 
 
 def absence(node: Node, fault: errors.Fault, state: State) -> dict[str, Any]:

@@ -148,4 +148,5 @@ KIND = Kind(
     settings=ReviewSettings,
     prompt="You review answers strictly and fairly, by what they say and nothing else.",
     member=True,
+    summary="a member: judges the answers that lead to it, not knowing whose they are",
 )

@@ -74,4 +74,5 @@ KIND = Kind(
     router,
     prompt="You decide how a council goes on, by what its work needs next.",
     decides="edges",
+    summary="chooses one of its edges, with a reason",
 )

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _ANSWERER = r"^(?:owner|(?:user|group):[^\r\n]{1,150})$"
 _CONFIG = ConfigDict(
     alias_generator=to_camel,
+    # For those who make a form of it: what a field is called there, and what it means.
+    field_title_generator=lambda name, _field: name.replace("_", " ").capitalize(),
+    use_attribute_docstrings=True,
     validate_by_alias=True,
     extra="forbid",
     strict=True,
@@ -36,6 +39,7 @@ class GateSettings(BaseModel):
     model_config = _CONFIG
 
     ask: str = Field(default="", max_length=2_000)
+    """The question; it may be empty."""
     answerers: list[Annotated[str, Field(pattern=_ANSWERER)]] = Field(
         default=["owner"], min_length=1
     )
@@ -43,9 +47,11 @@ class GateSettings(BaseModel):
     deadline: float | None = Field(default=None, gt=0, le=MOST_PATIENCE, allow_inf_nan=False)
     """Seconds from when it opens."""
     on_deadline: Literal["stay", "approve", "reject"] = "stay"
+    """What happens then: it stays open, or is answered so."""
     actions: list[Literal["approve", "modify", "reject"]] = Field(
         default=["approve", "modify", "reject"], min_length=1
     )
+    """How it may be answered."""
 
 
 class Settings(BaseModel):
@@ -54,15 +60,19 @@ class Settings(BaseModel):
     model_config = _CONFIG
 
     temperature: float | None = Field(default=None, ge=0, le=2)
+    """From 0 (always the most likely word) to 2; empty: the model's own."""
     max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Of one reply of the model; empty: the model's own most."""
     retries: int | None = Field(default=None, ge=0, le=10)
-    """Of a call that failed for a passing reason; None for the operator's number."""
+    """Of a call that failed for a passing reason; empty: the operator's number."""
     time_limit: float | None = Field(default=None, gt=0, le=MOST_PATIENCE, allow_inf_nan=False)
     """Seconds for the whole node, its retries included."""
     fallback_model: str = Field(default="", max_length=200)
     """Asked when the node's own model has failed for good."""
     gate_before: GateSettings | None = None
+    """A person decides whether it begins."""
     gate_after: GateSettings | None = None
+    """A person decides what becomes of its result."""
 
 
 class TextSettings(Settings):
@@ -83,7 +93,9 @@ class CriticSettings(Settings):
     """What a blueprint may set on a critic."""
 
     threshold: float = Field(default=8.0, ge=0, le=10)
+    """The score from which on it approves."""
     max_iterations: int = Field(default=5, ge=1, le=50)
+    """How often it judges before the loop ends all the same."""
     at_limit: Literal["continue", "end"] = "continue"
     """At the limit: go on by the approve edges, or end here."""
     min_gain: float | None = Field(default=None, ge=0, le=10)

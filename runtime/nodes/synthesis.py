@@ -119,4 +119,5 @@ KIND = Kind(
     synthesis,
     settings=members.JoinSettings,
     prompt="You chair a council: you join what its members say, fairly and in plain words.",
+    summary="the chair: joins the answers that lead to it, and states dissent",
 )

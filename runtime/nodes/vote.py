@@ -88,4 +88,10 @@ def _votes(number: int) -> str:
     return f"{number} vote" if number == 1 else f"{number} votes"
 
 
-KIND = Kind("vote", vote, settings=members.JoinSettings, calls=0)
+KIND = Kind(
+    "vote",
+    vote,
+    settings=members.JoinSettings,
+    summary="counts the choices of the answers that lead to it; asks no model",
+    calls=0,
+)

@@ -21,4 +21,5 @@ KIND = Kind(
     writer,
     settings=TextSettings,
     prompt="You give a finished draft its final form.",
+    summary="gives the draft its final form",
 )

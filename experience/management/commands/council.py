@@ -215,7 +215,7 @@ def _version(name: str) -> models.BlueprintVersion:
     wanted = Q(slug=name)
     with contextlib.suppress(ValueError):
         wanted |= Q(pk=UUID(name))
-    found = models.Blueprint.objects.filter(wanted, deleted_at=None).first()
+    found = models.Blueprint.objects.filter(wanted, deleted_at=None, is_trial=False).first()
     if found is None:
         raise errors.BlueprintNotFound(f"There is no blueprint {name}.")
     if has_number and not number.isdecimal():

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, transaction
+from django.db.models import QuerySet
 
 from runtime import blueprints, errors, library, models
 
@@ -90,7 +91,7 @@ class Command(BaseCommand):
         self.stdout.write(blueprints.draw(document, options["format"]), ending="")
 
     def _list(self, options: dict[str, Any]) -> None:
-        found = models.Blueprint.objects.filter(deleted_at=None).select_related("owner")
+        found = _listed().select_related("owner")
         for blueprint in found.order_by("name", "pk"):
             number = library.version(blueprint).number
             slug, owner = blueprint.slug or "", blueprint.owner or ""
@@ -123,13 +124,18 @@ def _user(name: str) -> Any:
 
 def _saved_before(document: dict[str, Any], owner: Any) -> models.Blueprint | None:
     """The blueprint that the file was exported from, if it is this user's."""
-    rows = models.Blueprint.objects.filter(owner=owner, slug=None, deleted_at=None)
+    rows = _listed().filter(owner=owner, slug=None)
     number = _uuid(document.get("id"))
     return rows.filter(pk=number).first() if number else None
 
 
+def _listed() -> QuerySet[models.Blueprint]:
+    """Those that are on a list: neither deleted, nor made for a trial in the editor."""
+    return models.Blueprint.objects.filter(deleted_at=None, is_trial=False)
+
+
 def _find(name: str) -> models.Blueprint:
-    rows, number = models.Blueprint.objects.filter(deleted_at=None), _uuid(name)
+    rows, number = _listed(), _uuid(name)
     found = (rows.filter(pk=number) if number else rows.filter(slug=name)).first()
     if found is None:
         raise CommandError(f"There is no blueprint {name}; `blueprint list` names them.")

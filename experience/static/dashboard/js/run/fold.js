@@ -181,7 +181,7 @@ function unfinished(state, change) {
 // --- the run ---
 
 function interrupted(state, frame) {
-  const steps = unfinished(state, (step) => over(unsaid(step), "interrupted", frame));
+  const steps = unfinished(state, (step) => ({ ...over(unsaid(step), "interrupted", frame), cause: frame.cause }));
   return { ...state, status: "pending", steps, interruptions: state.interruptions + 1 };
 }
 

@@ -1,9 +1,11 @@
 // The picture of the council: nodes with their state by shape, word and colour, edges with how
 // often they were taken.
 
-import { HEIGHT, WIDTH, drawing } from "./geometry.js";
+import { HEIGHT, WIDTH, drawing } from "../drawing/geometry.js";
+import { LABEL, WORD, fit, set, svg, write } from "../drawing/svg.js";
 import { lookOfNode, openGates } from "./reading.js";
-import { cut, set, svg, write } from "./svg.js";
+
+const SMALLEST = 0.75; // of what it is meant to be: smaller nobody can read it, and one scrolls
 
 export class Graph {
   constructor(page) {
@@ -26,14 +28,16 @@ export class Graph {
     this.edges = plan.edges.map((edge) => new Edge(edge, drawn.edge(edge)));
     this.nodes = plan.nodes.map((node) => new Node(node, drawn.corner(node.id), this.page));
     const entries = plan.entries.map((id) => drawn.entry(id));
-    this.home.replaceChildren(svg(
+    const picture = svg(
       "svg",
       { class: "graph", role: "group", "aria-label": plan.name, viewBox: `0 0 ${width} ${height}`, width, height },
       ...entries.map(({ path, head }) => svg("g", { class: "edge" }, svg("path", { d: path }), svg("path", { class: "head", d: head }))),
       ...this.edges.map(({ line }) => line),
       ...this.nodes.map(({ group }) => group),
       ...this.edges.map(({ words }) => words),
-    ));
+    );
+    picture.style.minWidth = `${Math.round(width * SMALLEST)}px`;
+    this.home.replaceChildren(picture);
   }
 
   draw(state, selected) {
@@ -58,7 +62,7 @@ class Edge {
     const { condition } = this.edge;
     // Of an edge without words its line says that it was taken once.
     const often = times > 1 || (times && condition) ? `×${times}` : "";
-    write(this.words, [condition && cut(condition, 14), often].filter(Boolean).join(" "));
+    write(this.words, [condition && fit(condition, 74, WORD), often].filter(Boolean).join(" "));
   }
 }
 
@@ -76,7 +80,7 @@ class Node {
       { class: "node", transform: `translate(${x} ${y})`, role: "button", tabindex: 0 },
       this.title,
       svg("rect", { width: WIDTH, height: HEIGHT, rx: 4 }),
-      svg("text", { class: "label", x: 10, y: 20 }, cut(node.label, 15)),
+      svg("text", { class: "label", x: 10, y: 20 }, fit(node.label, WIDTH - 18, LABEL)),
       this.shape,
       this.word,
       this.badge,
@@ -99,7 +103,7 @@ class Node {
     set(this.group, "data-state", colour);
     set(this.group, "data-shape", shape);
     set(this.shape, "href", `#shape-${shape}`);
-    write(this.word, cut(word, 16));
+    write(this.word, fit(word, WIDTH - 33, WORD));
     write(this.round, round);
     set(this.badge, "visibility", round ? "visible" : "hidden");
     const width = round.length * 6 + 12;

@@ -1,7 +1,7 @@
 // The scores against what is needed, one line for each critic.
 
+import { set, svg } from "../drawing/svg.js";
 import { scores } from "./reading.js";
-import { set, svg } from "./svg.js";
 import { score as written } from "./words.js";
 
 const HEIGHT = 92;

@@ -2,6 +2,7 @@
 // with the clock. How a run ended, the server says: see `told`.
 
 import { hasEnded, nodeOf, openGates, working } from "./reading.js";
+import { interruption } from "./words.js";
 
 /** The sentence; null when the run has ended. `mine`: how gates may name the reader. */
 export function sentence(state, mine) {
@@ -42,7 +43,7 @@ function at(state, gate) {
 
 function waiting(state) {
   const last = state.steps.at(-1);
-  if (last?.state === "interrupted") return "Interrupted: the worker was lost. Another takes the run up; no finished step is done again.";
+  if (last?.state === "interrupted") return `Interrupted: ${interruption(last.cause)}. Another takes the run up; no finished step is done again.`;
   if (state.retries && last?.left) return "Retried: it goes on after the last finished step, as soon as a worker is free.";
   return state.attempt ? "Waiting for a worker to go on." : "Waiting for a worker to take it up.";
 }

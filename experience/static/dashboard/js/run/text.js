@@ -4,7 +4,7 @@
 import { fragment } from "./fragment.js";
 import { followed, hasEnded, lookOfStep, nodeOf, openGates, title } from "./reading.js";
 import { Stream } from "./stream.js";
-import { count, duration, money, score } from "./words.js";
+import { count, duration, interruption, money, score } from "./words.js";
 
 export class Text {
   constructor(page) {
@@ -138,7 +138,7 @@ class Panel {
 function note(step) {
   if (step.limit) return `It was stopped at the ${step.limit.replaceAll("_", " ")}.`;
   if (step.state === "failed") return step.trouble;
-  if (step.state === "interrupted") return "The worker that had this step was lost. What it had written is void; the step was begun anew.";
+  if (step.state === "interrupted") return `It was broken off, for ${interruption(step.cause)}. What was written is void; the step was begun anew.`;
   if (step.trouble) return `${step.trouble} Trying again.`;
   if (step.state === "stopped") return step.text ? "" : "It was stopped before it had written anything.";
   return step.text ? "" : "Waiting for the first word …";

@@ -30,3 +30,9 @@ export function money(dollars) {
 export function score(number) {
   return Number.isInteger(number) ? `${number}.0` : String(Math.round(number * 100) / 100);
 }
+
+/** Why a step was broken off, by the `cause` that its event gives. */
+export function interruption(cause) {
+  if (cause === "reassigned") return "it was taken from its worker";
+  return cause === "worker_lost" ? "its worker was lost" : "its worker is stopping";
+}

@@ -26,3 +26,21 @@ export function cut(text, most) {
   }
   return text;
 }
+
+// The sizes of run.css, where the drawing is styled.
+export const LABEL = "600 14px";
+export const WORD = "12px";
+const measure = document.createElement("canvas").getContext("2d");
+let family = "";
+
+/** The text, cut to what has room, in pixels of the drawing, in a font of this weight and size. */
+export function fit(text, room, font) {
+  family ||= getComputedStyle(document.body).fontFamily;
+  measure.font = `${font} ${family}`;
+  const isTooWide = (part) => measure.measureText(part).width > room;
+  const start = cut(text, 60); // no name is shown longer than this
+  if (!isTooWide(start)) return start;
+  const signs = [...start];
+  while (signs.length && isTooWide(`${signs.join("").trimEnd()}…`)) signs.pop();
+  return `${signs.join("").trimEnd()}…`;
+}

@@ -1,0 +1,325 @@
+"""The editor: the page of a sketch, and what its script keeps, saves and tries out there.
+
+The script sends each change and is told what has become of the sketch: its faults and its
+drawing, as of the revision that is kept now.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import wraps
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import path, reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from experience import access, models, sketches
+from experience import errors as http_errors
+from experience.dashboard import plan, start
+from runtime import blueprints, errors, events, nodes
+from runtime import models as runtime
+from runtime.blueprints.document import Limits
+
+# More than anybody mends at once; a document may have one for each of its values.
+MOST_FAULTS = 200
+
+View = Callable[..., HttpResponse]
+
+
+class SeeOther(HttpResponseRedirect):
+    """What was posted is done; what came of it is to be got elsewhere."""
+
+    status_code = 303
+
+
+class _NotReadable(Exception):
+    """What was sent is no JSON, or not of the form that is asked for; the message says it."""
+
+
+# --- a sketch begins -------------------------------------------------------------------
+
+
+@login_required
+@require_POST
+def begin(request: HttpRequest) -> HttpResponse:
+    """Begin a sketch, and lead on to it: of a `blueprint` (its newest version, or `version`),
+    of a `file` or a `document` in JSON, or of nothing."""
+    try:
+        sketch = _begun(request)
+    except (errors.BlueprintNotFound, errors.VersionNotFound) as error:
+        raise Http404(str(error)) from error
+    except (errors.BlueprintInvalid, _NotReadable, RequestDataTooBig) as error:
+        messages.error(request, f"Nothing was made of this. {error}")
+        return redirect("dashboard:blueprints")
+    if "version" in request.POST and sketch.blueprint and not sketches.is_untouched(sketch):
+        kept = "This is what you had not saved yet, not the version you came from. "
+        messages.warning(request, f"{kept}Save or discard it to start from that one.")
+    return SeeOther(reverse("dashboard:sketch", args=[sketch.pk]))
+
+
+def _begun(request: HttpRequest) -> models.Sketch:
+    said = request.POST
+    if sent := request.FILES.get("file"):
+        if (sent.size or 0) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            raise RequestDataTooBig("The file is too large.")
+        return sketches.begin(request.user, _parsed(sent.read()))
+    if "document" in said:
+        return sketches.begin(request.user, _parsed(said["document"].encode()))
+    if "blueprint" in said:
+        number = _number(said["version"]) if "version" in said else None
+        return sketches.begin_of(request.user, _id(said["blueprint"]), number=number)
+    return sketches.begin(request.user)
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise errors.BlueprintNotFound from error
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise errors.VersionNotFound
+    return int(text)
+
+
+# --- the page --------------------------------------------------------------------------
+
+
+@never_cache
+@login_required
+@require_safe
+def show(request: HttpRequest, sketch_id: UUID) -> HttpResponse:
+    """The editor."""
+    try:
+        sketch = access.find_sketch(request.user, sketch_id)
+    except access.SketchNotFound as error:
+        raise Http404(str(error)) from error
+    context = {"sketch": sketch, "data": _data(sketch)}
+    return render(request, "dashboard/sketch.html", context)
+
+
+def _data(sketch: models.Sketch) -> dict[str, Any]:
+    """What the page's script is to know before the first change."""
+    ways = ("document", "save", "trial", "discard")
+    blueprint = sketch.blueprint
+    return {
+        "telling": _told(sketch),
+        "id": str(sketch.pk),
+        "blueprint": _blueprint(blueprint) if blueprint else None,
+        "urls": {way: reverse(f"dashboard:sketch-{way}", args=[sketch.pk]) for way in ways},
+        "kinds": [_kind(kind) for kind in nodes.KINDS.values()],
+        "limits": Limits.model_json_schema(),
+        "models": start.choices_of_model(),
+        "defaultModel": start.resolved(""),
+        "agent": blueprint is not None and blueprint.agents.exists(),
+    }
+
+
+def _blueprint(blueprint: runtime.Blueprint) -> dict[str, Any]:
+    """`url` is None when it was deleted meanwhile: then it has no page."""
+    is_there = blueprint.deleted_at is None
+    return {
+        "id": str(blueprint.pk),
+        "name": blueprint.name,
+        "url": _page_of(blueprint.pk) if is_there else None,
+    }
+
+
+def _page_of(blueprint_id: UUID) -> str:
+    return reverse("dashboard:blueprint", args=[blueprint_id])
+
+
+def _kind(kind: nodes.Kind) -> dict[str, Any]:
+    return {
+        "name": kind.name,
+        "summary": kind.summary,
+        "decides": kind.decides,
+        "revises": kind.revises,
+        "member": kind.member,
+        "prompt": kind.prompt,
+        "schema": kind.settings.model_json_schema(),
+    }
+
+
+def _told(sketch: models.Sketch) -> dict[str, Any]:
+    """The sketch as it is kept now."""
+    found = blueprints.faults(sketch.document)
+    return {
+        "revision": sketch.revision,
+        "document": sketch.document,
+        "savedAt": events.stamp(sketch.updated_at),
+        "faults": [asdict(fault) for fault in found[:MOST_FAULTS]],
+        "plan": plan.of_sketch(sketch.document),
+        "madeFrom": sketch.made_from,
+        "newest": _newest(sketch.blueprint),
+    }
+
+
+def _newest(blueprint: runtime.Blueprint | None) -> int | None:
+    """The number of its newest version; None if there is no blueprint, or none any more."""
+    if blueprint is None or blueprint.deleted_at is not None:
+        return None
+    numbers = blueprint.versions.order_by("-number").values_list("number", flat=True)
+    return numbers.first()
+
+
+# --- what the script asks for ----------------------------------------------------------
+
+
+def _answering(view: View) -> View:
+    """For a view that a script calls: refusals come in the one envelope."""
+
+    @wraps(view)
+    def answer(request: HttpRequest, *args: Any, **named: Any) -> HttpResponse:
+        if not request.user.is_authenticated:
+            return _problem(401, "not_authenticated", "You are signed out. Sign in again.")
+        try:
+            return view(request, *args, **named)
+        except errors.Refusal as error:
+            status = http_errors.STATUS[error.code]
+            return _problem(status, error.code, str(error), error.detail)
+        except _NotReadable as error:
+            return _problem(400, "parse_error", str(error))
+        except RequestDataTooBig:
+            return _problem(413, "too_large", "The body is too large.")
+        except (OperationalError, InterfaceError):
+            said = "The database does not answer. Try again in a few seconds."
+            return _problem(503, "unavailable", said)
+
+    return never_cache(answer)
+
+
+def _problem(
+    status: int, code: str, message: str, detail: Mapping[str, Any] | None = None, **more: Any
+) -> JsonResponse:
+    body = http_errors.envelope(code, message, dict(detail or {}))
+    return JsonResponse({**body, **more}, status=status)
+
+
+@require_http_methods(["GET", "HEAD", "PUT"])
+@_answering
+def document(request: HttpRequest, sketch_id: UUID) -> HttpResponse:
+    """What is kept of a sketch. PUT `{"revision", "document"}` changes it; made of another
+    revision it is refused with what is there now, in `telling`."""
+    if request.method != "PUT":
+        return JsonResponse(_told(access.find_sketch(request.user, sketch_id)))
+    said = _said(request)
+    revision = _revision(said)
+    if "document" not in said:
+        raise _NotReadable("The body has no `document`.")
+    try:
+        sketch = sketches.change(request.user, sketch_id, said["document"], revision=revision)
+    except sketches.SketchChanged as error:
+        now = access.find_sketch(request.user, sketch_id)
+        return _problem(409, error.code, str(error), error.detail, telling=_told(now))
+    return JsonResponse(_told(sketch))
+
+
+@require_POST
+@_answering
+def save(request: HttpRequest, sketch_id: UUID) -> HttpResponse:
+    """Save `{"revision", "onto"?, "as_new"?}` as a version. The sketch is gone then."""
+    said = _said(request)
+    onto = _of_type(said, "onto", int)
+    version = sketches.save(
+        request.user,
+        sketch_id,
+        revision=_revision(said),
+        onto=onto,
+        as_new=bool(_of_type(said, "as_new", bool)),
+    )
+    found = {"url": _page_of(version.blueprint_id), "version": version.number}
+    return JsonResponse(found)
+
+
+@require_POST
+@_answering
+def try_out(request: HttpRequest, sketch_id: UUID) -> HttpResponse:
+    """Run `{"revision", "input_topic", "model"?, "god_mode"?, "limits"?}` as a trial. The
+    `Idempotency-Key` header counts as it does for other runs."""
+    said = _said(request)
+    run = sketches.try_out(
+        request.user,
+        sketch_id,
+        revision=_revision(said),
+        topic=_of_type(said, "input_topic", str) or "",
+        model=_of_type(said, "model", str) or "",
+        god_mode=bool(_of_type(said, "god_mode", bool)),
+        limits=_of_type(said, "limits", dict),
+        idempotency_key=request.headers.get("Idempotency-Key"),
+    )
+    address = reverse("dashboard:run", args=[run.pk])
+    return JsonResponse({"run_id": str(run.pk), "url": address}, status=202)
+
+
+@login_required
+@require_POST
+def discard(request: HttpRequest, sketch_id: UUID) -> HttpResponse:
+    """Throw a sketch away, and lead on to its blueprint, or to all of them."""
+    try:
+        sketch = sketches.discard(request.user, sketch_id)
+    except access.SketchNotFound as error:
+        raise Http404(str(error)) from error
+    blueprint = sketch.blueprint
+    is_there = blueprint is not None and blueprint.deleted_at is None
+    return SeeOther(
+        _page_of(blueprint.pk) if blueprint and is_there else reverse("dashboard:blueprints")
+    )
+
+
+# --- reading what was sent -------------------------------------------------------------
+
+
+def _said(request: HttpRequest) -> dict[str, Any]:
+    said = _parsed(request.body)
+    if not isinstance(said, dict):
+        raise _NotReadable("The body is a JSON object; send one.")
+    return said
+
+
+def _parsed(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise _NotReadable("The JSON is nested too deeply.") from error
+    except ValueError as error:
+        raise _NotReadable("It is no JSON that can be read.") from error
+
+
+def _revision(said: Mapping[str, Any]) -> int:
+    revision = _of_type(said, "revision", int)
+    if revision is None:
+        raise _NotReadable("The body has no `revision`.")
+    return int(revision)
+
+
+_TYPES = {int: "a whole number", str: "a text", bool: "true or false", dict: "an object"}
+
+
+def _of_type(said: Mapping[str, Any], name: str, kind: type) -> Any:
+    """What a field holds; None if it is not there, or null."""
+    value = said.get(name)
+    if value is None or type(value) is kind:
+        return value
+    raise _NotReadable(f"`{name}` is {_TYPES[kind]}; send one.")
+
+
+urlpatterns = [
+    path("", begin, name="sketches"),
+    path("<uuid:sketch_id>/", show, name="sketch"),
+    path("<uuid:sketch_id>/document", document, name="sketch-document"),
+    path("<uuid:sketch_id>/save", save, name="sketch-save"),
+    path("<uuid:sketch_id>/trial", try_out, name="sketch-trial"),
+    path("<uuid:sketch_id>/discard", discard, name="sketch-discard"),
+]
