@@ -3,6 +3,15 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+# Why an agent answers, in words, by what `Route.by` says; a hand-over routes too.
+WHY: Mapping[str, str] = {
+    "asked": "as you asked",
+    "conversation": "as before",
+    "surface": "because of the surface",
+    "default": "by default",
+    "handoff": "by the hand-over",
+}
+
 
 class Route(NamedTuple):
     """Who answers, and why it is them."""

@@ -19,6 +19,7 @@ from django.views.decorators.http import require_safe
 from experience import access, export, outcomes, story
 from experience.dashboard import gate as gates
 from experience.dashboard import plan, prose, step
+from experience.dashboard.conversations import turn
 from experience.protocol import council as frames
 from runtime import errors, events, models
 
@@ -45,6 +46,7 @@ def show(request: HttpRequest, run_id: UUID) -> HttpResponse:
     run = _find(request, run_id)
     is_own = request.user.is_superuser or run.owner_id == request.user.pk
     context = {"run": run, "is_own": is_own, "data": _data(request, run), **_end(run)}
+    context["answers"] = turn.answered_by(request.user, run)
     return render(request, "dashboard/run.html", context)
 
 

@@ -102,8 +102,8 @@ class Board:
     def _run_interrupted(self, data: dict[str, Any]) -> None:
         self.writing.clear()
         self._between = "interrupted"
-        how = "was lost" if data["cause"] == "worker_lost" else "is stopping"
-        self._say(f"[yellow]! interrupted: its worker {how}; another takes it up[/yellow]")
+        why = outcomes.interrupted(data["cause"])
+        self._say(f"[yellow]! interrupted: {why}; another takes it up[/yellow]")
 
     def _run_resumed(self, data: dict[str, Any]) -> None:
         self._between = "goes on; waiting for a worker"

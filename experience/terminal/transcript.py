@@ -7,17 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from experience import outcomes
+from experience import outcomes, routing
 from experience.terminal import gate
 from experience.terminal.flow import Flow
-
-_WHY = {
-    "asked": "as you asked",
-    "conversation": "as before",
-    "surface": "because of the surface",
-    "default": "by default",
-    "handoff": "by the hand-over",
-}
 
 
 class Transcript:
@@ -64,7 +56,7 @@ class Transcript:
     def _take_started(self, data: dict[str, Any]) -> None:
         self._said, self._is_council, self._writer = "", False, ""
         model = f" · {data['model']}" if data["model"] else ""
-        self.line(f"{data['agent_id']}, {_WHY[data['routed_by']]}{model}", "dim")
+        self.line(f"{data['agent_id']}, {routing.WHY[data['routed_by']]}{model}", "dim")
         # Without a worker it waits, as it was said to; whether one has begun is not told.
         self._work(f"{data['agent_id']} is thinking")
 
@@ -72,8 +64,8 @@ class Transcript:
         self.line(f"→ {data['from']} hands over to {data['to']}: {data['reason']}", "cyan")
 
     def _take_interrupted(self, data: dict[str, Any]) -> None:
-        how = "was lost" if data["cause"] == "worker_lost" else "is stopping"
-        self.line(f"! interrupted: its worker {how}; another takes it up", "yellow")
+        why = outcomes.interrupted(data["cause"])
+        self.line(f"! interrupted: {why}; another takes it up", "yellow")
         self._work("another worker takes it up")
 
     def _work(self, doing: str) -> None:
