@@ -20,14 +20,14 @@ def show(request: HttpRequest) -> HttpResponse:
     """The form. `?blueprint=<id>` chooses a council, `?topic=` fills in the topic."""
     found = councils.of(request.user)
     chosen = _chosen(found, request.GET.get("blueprint", ""))
-    model = _resolved("")
+    model = resolved("")
     about = {
         "topic": request.GET.get("topic", ""),
         "longest": runs.LONGEST_TOPIC,
         "longest_shown": told.count(runs.LONGEST_TOPIC),
         "councils": found,
         "chosen": chosen,
-        "models": _models(),
+        "models": choices_of_model(),
         "default_model": model,
         "estimate": chosen and estimates.of(request.user, chosen.id, model),
     }
@@ -39,14 +39,14 @@ def _chosen(found: Sequence[councils.Council], asked: str) -> councils.Council |
     return next((each for each in found if str(each.id) == asked), next(iter(found), None))
 
 
-def _models() -> list[str]:
+def choices_of_model() -> list[str]:
     """Names that can be chosen: those of the settings that can be called."""
-    return [name for name in settings.MODEL_ALIASES if _resolved(name)] + [
+    return [name for name in settings.MODEL_ALIASES if resolved(name)] + [
         llm.names.DEMO_DEFAULT
     ]
 
 
-def _resolved(name: str) -> str:
+def resolved(name: str) -> str:
     """The full name of a model; empty when it cannot be called."""
     try:
         return llm.resolve(name)
@@ -63,7 +63,7 @@ def estimate(request: HttpRequest, blueprint_id: UUID) -> JsonResponse:
     except errors.BlueprintNotFound as refusal:
         return JsonResponse({"text": str(refusal)}, status=404)
     asked = request.GET.get("model", "")
-    model = _resolved(asked)
+    model = resolved(asked)
     if not model:
         return JsonResponse({"text": "No basis: this model is not set up."})
     return JsonResponse({"text": estimates.of(request.user, blueprint.pk, model).text})
