@@ -1,4 +1,4 @@
-"""`python -m bench [a b c d e] [--quick]`: measure, and print tables."""
+"""`python -m bench [a b c d e f] [--quick]`: measure, and print tables."""
 
 import argparse
 import contextlib
@@ -12,7 +12,14 @@ from rich.console import Console
 from bench import report
 from bench import system as systems
 
-PARTS = {"a": "latency", "b": "throughput", "c": "crowd", "d": "streams", "e": "pages"}
+PARTS = {
+    "a": "latency",
+    "b": "throughput",
+    "c": "crowd",
+    "d": "streams",
+    "e": "pages",
+    "f": "admin",
+}
 
 
 def main() -> None:
@@ -45,7 +52,7 @@ def main() -> None:
 
 def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", help="a, b, c, d, e; all when none is named")
+    parser.add_argument("parts", nargs="*", help="a, b, c, d, e, f; all when none is named")
     parser.add_argument("--quick", action="store_true", help="fewer of everything, about 1 min")
     asked = parser.parse_args()
     asked.parts = asked.parts or list(PARTS)

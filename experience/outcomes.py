@@ -51,6 +51,13 @@ def reason(name: str, approved: bool | None) -> str:
     return "approved by the critic" if approved else "finished, not approved"
 
 
+def interrupted(cause: str) -> str:
+    """Why an attempt was over before its run was, by the `cause` of its event."""
+    if cause == "reassigned":
+        return "it was taken from its worker"
+    return "its worker was lost" if cause == "worker_lost" else "its worker is stopping"
+
+
 def limit(name: str) -> str:
     """A limit in words: `user_daily_token_limit` is the user's daily token limit."""
     for prefix, whose in _OWNERS.items():

@@ -23,7 +23,7 @@ KINDS: Mapping[str, str] = {
     "run.created": "input_topic, model, blueprint, blueprint_version, god_mode, limits, "
     "overrides, parent, parent_seq, context, handoffs",
     "run.started": "attempt, worker",
-    "run.interrupted": "attempt, cause: worker_lost or worker_stopping",
+    "run.interrupted": "attempt, cause: worker_lost, worker_stopping or reassigned; then by",
     "node.started": "node, kind, iteration, task, model",
     "node.token": "node, task, text (what was added)",
     "node.retried": "node, task, code, message, next_try",

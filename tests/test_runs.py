@@ -1,12 +1,14 @@
 """What the verbs on a run promise."""
 
 import threading
+import uuid
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import IntegrityError, connection, transaction
 from procrastinate.contrib.django.models import ProcrastinateJob, ProcrastinateWorker
 
-from runtime import errors, events, models, runs
+from runtime import errors, events, models, runs, writer
 from runtime.runs import rows
 from tests.conftest import kinds, nodes_started
 
@@ -275,6 +277,49 @@ def test_an_attempt_that_has_lost_its_run_hands_nothing_over(new_run):
     _claim(stale)
 
     assert runs.release(events.Fence(stale.pk, 1)) is False
+
+
+def test_a_run_that_is_taken_from_its_worker_goes_on_in_another_attempt(new_run):
+    run = _claim(new_run())
+    old_job = run.job_id
+    _job_of_a_worker_that_was_silent_for(run, 0)
+
+    runs.reassign(run.pk, by="alice")
+
+    run.refresh_from_db()
+    assert (run.status, run.attempt) == ("pending", 1)
+    assert ProcrastinateJob.objects.get(pk=old_job).abort_requested
+    told = run.events.get(kind="run.interrupted").data
+    assert told == {"attempt": 1, "cause": "reassigned", "by": "alice"}
+    assert _claim(run).attempt == 2
+    assert not runs.release(events.Fence(run.pk, 1))
+    assert kinds(run)[-3:] == ["run.started", "run.interrupted", "run.started"]
+
+
+async def test_what_the_worker_still_writes_of_a_run_that_was_taken_from_it_is_refused(
+    new_run,
+):
+    run = await sync_to_async(lambda: _claim(new_run()))()
+    writes = writer.Writer()
+
+    await sync_to_async(runs.reassign)(run.pk, by="alice")
+
+    told = events.NewEvent("node.started", "late", {})
+    with pytest.raises(errors.RunLost):
+        await writes.write(writer.Change(events.Fence(run.pk, 1), [told]))
+    await writes.close()
+
+
+def test_only_a_run_that_a_worker_has_is_taken_from_it(new_run):
+    waiting, ended = new_run(), new_run()
+    runs.cancel(ended.pk, by="alice")
+
+    with pytest.raises(errors.RunNotRunning):
+        runs.reassign(waiting.pk, by="alice")
+    with pytest.raises(errors.RunFinished):
+        runs.reassign(ended.pk, by="alice")
+    with pytest.raises(errors.RunNotFound):
+        runs.reassign(uuid.uuid4(), by="alice")
 
 
 def _job_of_a_worker_that_was_silent_for(run, seconds):

@@ -4,12 +4,18 @@ from typing import Any, ClassVar, cast
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AdminTextareaWidget
 from django.db.models import F, QuerySet
+from django.db.models.functions import Left
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from runtime import errors, gates, models
+from runtime.admin import marks, words
 from runtime.admin.readonly import ReadOnly
+from runtime.admin.workshop import Workshop
 
 
 class AnswerForm(forms.ModelForm):
@@ -65,6 +71,9 @@ class AnswerForm(forms.ModelForm):
         pass
 
 
+_PLACES = ("before", "after", "iterations", "limit")
+
+
 class StateFilter(admin.SimpleListFilter):
     """Whether somebody has still to answer."""
 
@@ -86,17 +95,43 @@ class StateFilter(admin.SimpleListFilter):
         return gates
 
 
+class GateList(ChangeList):
+    """The list reads what its lines show: not the proposals, nor the runs whole."""
+
+    def get_queryset(self, *args: Any, **more: Any) -> QuerySet:
+        found = super().get_queryset(*args, **more).select_related("run")
+        shown = ("run__status", "run__ended_at", *GateAdmin.COLUMNS)
+        line = Left("run__input_topic", words.LONGEST_TOPIC + 1)
+        return cast(QuerySet, found.only(*shown).annotate(line=line))
+
+
+class PlaceFilter(admin.SimpleListFilter):
+    """Where in its council a gate stands."""
+
+    title = parameter_name = "place"
+
+    def lookups(self, *args: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in _PLACES]
+
+    def queryset(
+        self, request: HttpRequest, gates: QuerySet[models.Gate]
+    ) -> QuerySet[models.Gate]:
+        return gates.filter(place=self.value()) if self.value() in _PLACES else gates
+
+
 @admin.register(models.Gate)
-class GateAdmin(admin.ModelAdmin):
-    """Gates: those that are open can be answered here."""
+class GateAdmin(Workshop):
+    """Gates: those that are open can be answered here, by whoever may change gates."""
+
+    COLUMNS = ("node", "place", "action", "answered_by", "answered_at", "opened_at", "deadline")
 
     form = AnswerForm
     list_display = ("topic", "node", "place", "state", "opened_at", "deadline")
-    list_filter = (StateFilter, "place")
-    list_select_related = ("run",)
+    list_filter = (StateFilter, PlaceFilter)
+    search_fields = ("run__input_topic", "node", "answered_by")
     ordering = (F("answered_at").desc(nulls_first=True), "opened_at")
     readonly_fields = (
-        *("topic", "run", "node", "place", "ask", "why", "score", "feedback_so_far"),
+        *("topic", "run_link", "node", "place", "ask", "why", "score", "feedback_so_far"),
         *(
             "answerers",
             "opened_at",
@@ -108,6 +143,15 @@ class GateAdmin(admin.ModelAdmin):
             "answered_at",
         ),
     )
+
+    def get_changelist(self, *args: Any, **more: Any) -> type[ChangeList]:
+        return GateList
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        match = request.resolver_match
+        is_list = match is not None and match.url_name == "runtime_gate_changelist"
+        found = super().get_queryset(request)
+        return found if is_list else found.select_related("run")
 
     def has_add_permission(self, *args: Any) -> bool:
         return False
@@ -141,8 +185,13 @@ class GateAdmin(admin.ModelAdmin):
         pass  # the form has answered it
 
     @admin.display(description="topic")
-    def topic(self, gate: models.Gate) -> str:
-        return gate.run.input_topic[:80]
+    def topic(self, gate: Any) -> SafeString:
+        text = gate.line if hasattr(gate, "line") else gate.run.input_topic
+        return format_html("<bdi>{}</bdi>", words.short(text))
+
+    @admin.display(description="run")
+    def run_link(self, gate: models.Gate) -> SafeString | str:
+        return marks.link(gate.run)
 
     @admin.display(description="state")
     def state(self, gate: models.Gate) -> str:
@@ -156,8 +205,7 @@ class GateAdmin(admin.ModelAdmin):
 
     @admin.display(description="last score")
     def score(self, gate: models.Gate) -> str:
-        score = gate.proposal.get("critic_score")
-        return "none" if score is None else f"{score:g} / 10"
+        return words.score(gate.proposal.get("critic_score"))
 
     @admin.display(description="last feedback")
     def feedback_so_far(self, gate: models.Gate) -> str:
@@ -169,21 +217,59 @@ class GateAdmin(admin.ModelAdmin):
 
 
 @admin.register(models.Allowance)
-class AllowanceAdmin(admin.ModelAdmin):
+class AllowanceAdmin(Workshop):
+    """What somebody may use."""
+
     list_display = ("__str__", "concurrent_runs", "daily_tokens", "monthly_tokens",
                     "daily_cost", "monthly_cost")  # fmt: skip
     list_select_related = ("user", "group")
+    autocomplete_fields = ("user", "group")
+
+
+class WhoseFilter(admin.SimpleListFilter):
+    """Whose account; those of single runs are most."""
+
+    title = parameter_name = "whose"
+
+    def lookups(self, *args: Any) -> list[tuple[str, str]]:
+        return [("user", "users"), ("group", "groups"), ("run", "runs")]
+
+    def queryset(
+        self, request: HttpRequest, accounts: QuerySet[models.Account]
+    ) -> QuerySet[models.Account]:
+        if self.value() not in ("user", "group", "run"):
+            return accounts
+        return accounts.filter(**{f"{self.value()}__isnull": False})
 
 
 @admin.register(models.Account)
-class AccountAdmin(ReadOnly, admin.ModelAdmin):
+class AccountAdmin(ReadOnly, Workshop):
     """What was spent, and what calls under way may spend."""
 
     list_display = ("whose", "period", "calls", "tokens_spent", "tokens_reserved", "cost_spent",
                     "cost_reserved")  # fmt: skip
-    list_select_related = ("run", "user", "group")
-    ordering = ("-period", "-pk")
+    list_select_related = ("user", "group")
+    list_filter = (WhoseFilter,)
+    search_fields = ("=period", "user__username", "group__name")
+    ordering = ("-pk",)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    *("whose", "period", "calls", "tokens_spent", "tokens_reserved"),
+                    *("cost_spent", "cost_reserved"),
+                )
+            },
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).select_related("user", "group")
 
     @admin.display(description="account of")
-    def whose(self, account: models.Account) -> str:
-        return str(account.run or account.user or account.group)
+    def whose(self, account: models.Account) -> SafeString | str:
+        if account.run_id:
+            address = marks.address(models.Run, account.run_id)
+            return format_html('<a href="{}">run {}</a>', address, account.run_id)
+        return marks.link(account.user or account.group)

@@ -12,7 +12,7 @@ from runtime.runs.ends import completed, failed, projection, stop, stopped
 from runtime.runs.forks import fork
 from runtime.runs.rescue import rescue
 from runtime.runs.rows import QUEUE, TASK, document_of, enqueued_at, fence_of, lock
-from runtime.runs.turns import MOST_LOST, cancel, claim, pause, release, resume, retry
+from runtime.runs.turns import MOST_LOST, cancel, claim, pause, reassign, release, resume, retry
 
 cancel_locked, end_key = ends.cancel, ends.key
 
@@ -36,6 +36,7 @@ __all__ = [
     "lock",
     "pause",
     "projection",
+    "reassign",
     "release",
     "rescue",
     "resume",

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.utils import timezone
-from procrastinate.contrib.django import app
 
 from runtime import blueprints, budgets, errors, events, history, models, nodes, writer
 from runtime.runs import rows
@@ -151,9 +150,7 @@ def cancel(run: models.Run, *, by: str, reason: str) -> None:
     usage = events.total_usage(run.pk)
     rows.save(run, _ended(models.Status.CANCELLED, reason=reason, usage=usage))
     events.append(run, "run.cancelled", key=key(run), reason=reason, by=by)
-    if run.job_id:
-        # Wakes the worker that has it. Were that lost, its next write is refused.
-        app.job_manager.cancel_job_by_id(run.job_id, abort=True, delete_job=True)
+    rows.abort(run)
 
 
 def stop(run: models.Run, limit: str, document: blueprints.Document) -> None:

@@ -34,6 +34,13 @@ def enqueue(run: models.Run) -> None:
     run.save(update_fields=["job_id"])
 
 
+def abort(run: models.Run) -> None:
+    """Drop the run's job. The worker that has it breaks off; were that lost, its next write is
+    refused."""
+    if run.job_id:
+        app.job_manager.cancel_job_by_id(run.job_id, abort=True, delete_job=True)
+
+
 def enqueued_at(job_id: int) -> datetime | None:
     """When a job was enqueued; None when there is no such job any more."""
     told = ProcrastinateEvent.objects.filter(job_id=job_id, type="deferred")

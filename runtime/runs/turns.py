@@ -62,7 +62,28 @@ def release(fence: events.Fence) -> bool:
     return True
 
 
-def _interrupt(run: models.Run, *, cause: str) -> None:
+def reassign(run_id: UUID, *, by: str) -> models.Run:
+    """Take a running run from its worker, for whichever is free next to take it up.
+
+    That goes on after the last finished node; the worker that had it may be the one. What it
+    still writes is refused, for it has the run no more, and its model call is broken off.
+    Raises errors.RunNotFound, errors.RunFinished, errors.RunNotRunning when it waits.
+    """
+    with transaction.atomic():
+        run = rows.lock(run_id)
+        if run.has_ended:
+            raise errors.RunFinished(status=run.status)
+        if run.status != models.Status.RUNNING:
+            raise errors.RunNotRunning(status=run.status)
+        budgets.settle_all(run.pk)
+        _interrupt(run, cause="reassigned", by=by)
+        rows.save(run, {"status": models.Status.PENDING})
+        rows.abort(run)
+        rows.enqueue(run)
+    return run
+
+
+def _interrupt(run: models.Run, *, cause: str, **more: str) -> None:
     """Tell that this attempt is over; what its unfinished nodes had said is void."""
     events.drop_unfinished_tokens(run.pk)
     events.append(
@@ -71,6 +92,7 @@ def _interrupt(run: models.Run, *, cause: str) -> None:
         key=f"run.interrupted/{run.attempt}",
         attempt=run.attempt,
         cause=cause,
+        **more,
     )
 
 
