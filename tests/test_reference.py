@@ -15,6 +15,7 @@ from rest_framework import exceptions
 from councilos import asgi
 from experience import api, metrics, protocol, steering, terminal, urls
 from experience import errors as http_errors
+from experience import sketches as _has_refusals  # noqa: F401
 from experience.protocol import agent, asyncapi, council
 from runtime import budgets, errors, events, llm, logs, models, nodes, traces
 from runtime import metrics as of_runs

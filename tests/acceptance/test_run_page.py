@@ -193,7 +193,20 @@ def test_a_failed_run_is_retried_and_says_so(page, stack):
     assert kinds.count("run.failed") == 2
 
 
-# --- harmless --------------------------------------------------------------------------
+# --- at rest, and harmless -------------------------------------------------------------
+
+
+def test_what_works_pulses_but_not_for_those_who_asked_for_rest(windows, stack):
+    moved, rested = windows(), windows(reduced_motion="reduce")
+    run_id = stack.start_run()
+    for page in (moved, rested):
+        watch(page, stack, run_id)
+    is_being_written(rested, 10)
+    is_being_written(moved, 10)
+    moving = [page.evaluate("document.getAnimations().length") for page in (moved, rested)]
+
+    assert moving[0] > 0
+    assert moving[1] == 0
 
 
 def test_hostile_text_is_shown_as_text_and_does_nothing(page, stack):
