@@ -639,8 +639,8 @@ def test_the_start_needs_few_queries_however_many_councils(
 
 
 def test_durations_are_written_in_two_units_at_most():
-    spans = [0, 38, 72, 3_600, 7_500, 360_000]
+    spans = [0.44, 38, 72, 3_600, 7_500, 360_000]
 
     written = [told.duration(timedelta(seconds=each)) for each in spans]
 
-    assert written == ["0 s", "38 s", "1 m 12 s", "1 h 00 m", "2 h 05 m", "100 h 00 m"]
+    assert written == ["0.4 s", "38 s", "1 m 12 s", "1 h 00 m", "2 h 05 m", "100 h 00 m"]

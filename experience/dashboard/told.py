@@ -49,7 +49,9 @@ def count(number: int) -> str:
 
 
 def duration(span: timedelta) -> str:
-    """`38 s`, `1 m 12 s`, `2 h 05 m`."""
+    """`0.4 s`, `38 s`, `1 m 12 s`, `2 h 05 m`."""
+    if span < timedelta(seconds=10):
+        return f"{span.total_seconds():.1f} s"
     seconds = int(span.total_seconds())
     minutes, hours = seconds // 60, seconds // 3600
     if hours:
