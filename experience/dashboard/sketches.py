@@ -4,10 +4,8 @@ The script sends each change and is told what has become of the sketch: its faul
 drawing, as of the revision that is kept now.
 """
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
-from functools import wraps
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +13,6 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import RequestDataTooBig
-from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
@@ -23,8 +20,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from experience import access, models, sketches
-from experience import errors as http_errors
-from experience.dashboard import plan, start
+from experience.dashboard import answering, plan, start
 from runtime import blueprints, errors, events, nodes
 from runtime import models as runtime
 from runtime.blueprints.document import Limits
@@ -32,17 +28,11 @@ from runtime.blueprints.document import Limits
 # More than anybody mends at once; a document may have one for each of its values.
 MOST_FAULTS = 200
 
-View = Callable[..., HttpResponse]
-
 
 class SeeOther(HttpResponseRedirect):
     """What was posted is done; what came of it is to be got elsewhere."""
 
     status_code = 303
-
-
-class _NotReadable(Exception):
-    """What was sent is no JSON, or not of the form that is asked for; the message says it."""
 
 
 # --- a sketch begins -------------------------------------------------------------------
@@ -57,7 +47,7 @@ def begin(request: HttpRequest) -> HttpResponse:
         sketch = _begun(request)
     except (errors.BlueprintNotFound, errors.VersionNotFound) as error:
         raise Http404(str(error)) from error
-    except (errors.BlueprintInvalid, _NotReadable, RequestDataTooBig) as error:
+    except (errors.BlueprintInvalid, answering.NotReadable, RequestDataTooBig) as error:
         messages.error(request, f"Nothing was made of this. {error}")
         return redirect("dashboard:blueprints")
     if "version" in request.POST and sketch.blueprint and not sketches.is_untouched(sketch):
@@ -71,9 +61,9 @@ def _begun(request: HttpRequest) -> models.Sketch:
     if sent := request.FILES.get("file"):
         if (sent.size or 0) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             raise RequestDataTooBig("The file is too large.")
-        return sketches.begin(request.user, _parsed(sent.read()))
+        return sketches.begin(request.user, answering.parsed(sent.read()))
     if "document" in said:
-        return sketches.begin(request.user, _parsed(said["document"].encode()))
+        return sketches.begin(request.user, answering.parsed(said["document"].encode()))
     if "blueprint" in said:
         number = _number(said["version"]) if "version" in said else None
         return sketches.begin_of(request.user, _id(said["blueprint"]), number=number)
@@ -177,86 +167,56 @@ def _newest(blueprint: runtime.Blueprint | None) -> int | None:
 # --- what the script asks for ----------------------------------------------------------
 
 
-def _answering(view: View) -> View:
-    """For a view that a script calls: refusals come in the one envelope."""
-
-    @wraps(view)
-    def answer(request: HttpRequest, *args: Any, **named: Any) -> HttpResponse:
-        if not request.user.is_authenticated:
-            return _problem(401, "not_authenticated", "You are signed out. Sign in again.")
-        try:
-            return view(request, *args, **named)
-        except errors.Refusal as error:
-            status = http_errors.STATUS[error.code]
-            return _problem(status, error.code, str(error), error.detail)
-        except _NotReadable as error:
-            return _problem(400, "parse_error", str(error))
-        except RequestDataTooBig:
-            return _problem(413, "too_large", "The body is too large.")
-        except (OperationalError, InterfaceError):
-            said = "The database does not answer. Try again in a few seconds."
-            return _problem(503, "unavailable", said)
-
-    return never_cache(answer)
-
-
-def _problem(
-    status: int, code: str, message: str, detail: Mapping[str, Any] | None = None, **more: Any
-) -> JsonResponse:
-    body = http_errors.envelope(code, message, dict(detail or {}))
-    return JsonResponse({**body, **more}, status=status)
-
-
 @require_http_methods(["GET", "HEAD", "PUT"])
-@_answering
+@answering.to_script
 def document(request: HttpRequest, sketch_id: UUID) -> HttpResponse:
     """What is kept of a sketch. PUT `{"revision", "document"}` changes it; made of another
     revision it is refused with what is there now, in `telling`."""
     if request.method != "PUT":
         return JsonResponse(_told(access.find_sketch(request.user, sketch_id)))
-    said = _said(request)
+    said = answering.said(request)
     revision = _revision(said)
     if "document" not in said:
-        raise _NotReadable("The body has no `document`.")
+        raise answering.NotReadable("The body has no `document`.")
     try:
         sketch = sketches.change(request.user, sketch_id, said["document"], revision=revision)
     except sketches.SketchChanged as error:
         now = access.find_sketch(request.user, sketch_id)
-        return _problem(409, error.code, str(error), error.detail, telling=_told(now))
+        return answering.problem(409, error.code, str(error), error.detail, telling=_told(now))
     return JsonResponse(_told(sketch))
 
 
 @require_POST
-@_answering
+@answering.to_script
 def save(request: HttpRequest, sketch_id: UUID) -> HttpResponse:
     """Save `{"revision", "onto"?, "as_new"?}` as a version. The sketch is gone then."""
-    said = _said(request)
-    onto = _of_type(said, "onto", int)
+    said = answering.said(request)
+    onto = answering.of_type(said, "onto", int)
     version = sketches.save(
         request.user,
         sketch_id,
         revision=_revision(said),
         onto=onto,
-        as_new=bool(_of_type(said, "as_new", bool)),
+        as_new=bool(answering.of_type(said, "as_new", bool)),
     )
     found = {"url": _page_of(version.blueprint_id), "version": version.number}
     return JsonResponse(found)
 
 
 @require_POST
-@_answering
+@answering.to_script
 def try_out(request: HttpRequest, sketch_id: UUID) -> HttpResponse:
     """Run `{"revision", "input_topic", "model"?, "god_mode"?, "limits"?}` as a trial. The
     `Idempotency-Key` header counts as it does for other runs."""
-    said = _said(request)
+    said = answering.said(request)
     run = sketches.try_out(
         request.user,
         sketch_id,
         revision=_revision(said),
-        topic=_of_type(said, "input_topic", str) or "",
-        model=_of_type(said, "model", str) or "",
-        god_mode=bool(_of_type(said, "god_mode", bool)),
-        limits=_of_type(said, "limits", dict),
+        topic=answering.of_type(said, "input_topic", str) or "",
+        model=answering.of_type(said, "model", str) or "",
+        god_mode=bool(answering.of_type(said, "god_mode", bool)),
+        limits=answering.of_type(said, "limits", dict),
         idempotency_key=request.headers.get("Idempotency-Key"),
     )
     address = reverse("dashboard:run", args=[run.pk])
@@ -278,41 +238,11 @@ def discard(request: HttpRequest, sketch_id: UUID) -> HttpResponse:
     )
 
 
-# --- reading what was sent -------------------------------------------------------------
-
-
-def _said(request: HttpRequest) -> dict[str, Any]:
-    said = _parsed(request.body)
-    if not isinstance(said, dict):
-        raise _NotReadable("The body is a JSON object; send one.")
-    return said
-
-
-def _parsed(text: bytes) -> Any:
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise _NotReadable("The JSON is nested too deeply.") from error
-    except ValueError as error:
-        raise _NotReadable("It is no JSON that can be read.") from error
-
-
 def _revision(said: Mapping[str, Any]) -> int:
-    revision = _of_type(said, "revision", int)
+    revision = answering.of_type(said, "revision", int)
     if revision is None:
-        raise _NotReadable("The body has no `revision`.")
+        raise answering.NotReadable("The body has no `revision`.")
     return int(revision)
-
-
-_TYPES = {int: "a whole number", str: "a text", bool: "true or false", dict: "an object"}
-
-
-def _of_type(said: Mapping[str, Any], name: str, kind: type) -> Any:
-    """What a field holds; None if it is not there, or null."""
-    value = said.get(name)
-    if value is None or type(value) is kind:
-        return value
-    raise _NotReadable(f"`{name}` is {_TYPES[kind]}; send one.")
 
 
 urlpatterns = [
