@@ -136,10 +136,11 @@ class Reply:
         data = event.data
         if event.kind == "node.started" and self._speaks(data):
             self._speaker, self._said = data["task"], 0
-        if event.kind == "node.retried" and data["task"] == self._speaker:
+        is_void = event.kind == "node.retried" and data["task"] == self._speaker and self._said
+        if is_void:
             self._said = 0
-        if len(self.labels) < 2:
-            return []  # it is no council
+        if len(self.labels) < 2:  # it is no council, and has no steps to tell of
+            return [self._void(event, stamp)] if is_void else []
         node = frames.NodeData(
             **self._base(event.seq),
             node=data["node"],
@@ -151,6 +152,11 @@ class Reply:
             detail=data.get("message") or data.get("limit") or "",
         )
         return [self._told(event.seq, frames.Node(timestamp=stamp, data=node))]
+
+    def _void(self, event: events.Logged, stamp: str) -> Told:
+        """What was said until now is not the answer, whatever comes next and when."""
+        data = frames.TokenData(**self._base(event.seq), token="", offset=0)
+        return self._told(event.seq, frames.Token(timestamp=stamp, data=data))
 
     def _speaks(self, data: Mapping[str, Any]) -> bool:
         return data["node"] in self.last_nodes and data["kind"] not in _REMARKS

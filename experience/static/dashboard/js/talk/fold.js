@@ -30,7 +30,7 @@ const TAKE = {
     }
     reply.text += token;
     reply.length += [...token].length;
-    reply.doing = "writing";
+    reply.doing = token ? "writing" : "thinking"; // nothing: the model is asked again
   },
   "agent.node"(reply, { label, state, iteration, score }) {
     if (score !== null) reply.score = score;
