@@ -10,6 +10,12 @@ from playwright import sync_api
 from tests.acceptance import stack as stacks
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+# A script for `manage.py shell` that prints the tester's link.
+LINK = """
+from django.contrib.auth.models import User
+from experience import access
+print(access.sign_in_link(User.objects.get(username="tester"), "", "/account/"))
+"""
 # As root Chromium's own sandbox cannot be had, and without memory to share it breaks.
 _ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage"]
 
@@ -27,7 +33,7 @@ def launched(playwright: sync_api.Playwright) -> sync_api.Browser | None:
 
 # All that a reader is shown, as elements with their attributes and texts; but for what goes
 # with the clock, the places of bars in time, and what was told before the first frame.
-_SHOWN = """() => {
+OF_A_RUN = """() => {
   const main = document.getElementById('main').cloneNode(true);
   for (const gone of main.querySelectorAll('script, [data-clock], #line')) gone.remove();
   for (const bar of main.querySelectorAll('[style], [title]')) {
@@ -38,14 +44,15 @@ _SHOWN = """() => {
 }"""
 
 
-def assert_same(one: sync_api.Page, other: sync_api.Page) -> None:
-    """Both show the same, as soon as both have heard everything."""
+def assert_same(one: sync_api.Page, other: sync_api.Page, shown: str = OF_A_RUN) -> None:
+    """Both show the same, as soon as both have heard everything. `shown` is a script that
+    gives what is to be seen, as a list."""
     with contextlib.suppress(TimeoutError):
-        stacks.wait_until(lambda: not _differing(one, other), seconds=5)
-    differing = _differing(one, other)
+        stacks.wait_until(lambda: not _differing(one, other, shown), seconds=5)
+    differing = _differing(one, other, shown)
     assert not differing, differing
 
 
-def _differing(one: sync_api.Page, other: sync_api.Page) -> list[tuple[str, str]]:
-    pairs = itertools.zip_longest(one.evaluate(_SHOWN), other.evaluate(_SHOWN))
+def _differing(one: sync_api.Page, other: sync_api.Page, script: str) -> list[tuple[str, str]]:
+    pairs = itertools.zip_longest(one.evaluate(script), other.evaluate(script))
     return [(shown, instead) for shown, instead in pairs if shown != instead]

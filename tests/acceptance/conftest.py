@@ -29,23 +29,28 @@ def browser() -> Iterator[sync_api.Browser]:
 
 
 PATIENCE = 20_000  # milliseconds
-_LINK = """
-from django.contrib.auth.models import User
-from experience import access
-print(access.sign_in_link(User.objects.get(username="tester"), "", "/accounts/sign-in/"))
-"""
 
 
 @pytest.fixture(scope="module")
-def session(browser: sync_api.Browser, stack: stacks.Stack) -> Any:
+def prepare() -> str:
+    """What a module has prepared in its stack: a script that ends with the tester's link."""
+    return browsers.LINK
+
+
+@pytest.fixture(scope="module")
+def session(browser: sync_api.Browser, stack: stacks.Stack, prepare: str) -> Any:
     """The tester, signed in by a link."""
     page = browser.new_page()
-    page.goto(stack.url + stack.manage("shell", "--verbosity=0", "-c", _LINK).strip())
-    return page.context.storage_state()
+    page.goto(stack.url + stack.manage("shell", "--verbosity=0", "-c", prepare).strip())
+    state = page.context.storage_state()
+    page.context.close()
+    return state
 
 
 @pytest.fixture
-def windows(browser: sync_api.Browser, session: Any) -> Iterator[Callable[..., sync_api.Page]]:
+def windows(
+    browser: sync_api.Browser, stack: stacks.Stack, session: Any
+) -> Iterator[Callable[..., sync_api.Page]]:
     """Opens windows of the same person, in which nothing goes wrong: no error of a script, no
     break of the policy, no dialog."""
     sync_api.expect.set_options(timeout=PATIENCE)
@@ -53,7 +58,9 @@ def windows(browser: sync_api.Browser, session: Any) -> Iterator[Callable[..., s
     with contextlib.ExitStack() as opened:
 
         def window(**more: Any) -> sync_api.Page:
-            context = browser.new_context(**{"storage_state": session, **more})
+            context = browser.new_context(
+                **{"storage_state": session, "base_url": stack.url, **more}
+            )
             opened.callback(context.close)
             context.set_default_timeout(PATIENCE)
             page = context.new_page()

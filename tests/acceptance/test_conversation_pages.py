@@ -1,7 +1,5 @@
 """The page of a conversation in a browser, on the real stack: chat, and what may go wrong."""
 
-import contextlib
-import itertools
 import json
 import re
 import signal
@@ -11,16 +9,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.acceptance import browsers
 from tests.acceptance import stack as stacks
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
 # Slow enough to do something meanwhile: an answer has about a hundred words.
 TOKENS_PER_SECOND = "110"
-PATIENCE = 20_000  # milliseconds
-_PREPARE = """
-from django.contrib.auth.models import User
-from experience import access
+PREPARE = """
 from runtime import models
 from tests import councils
 broken = councils.document("a")
@@ -31,7 +27,6 @@ for name, document in (("Broken", broken), ("Gated", gated)):
     blueprint.versions.create(number=1, document=document)
     slug = f"liaison.{name.lower()}"
     models.Agent.objects.create(slug=slug, name=name, blueprint=blueprint)
-print(access.sign_in_link(User.objects.get(username="tester"), "", "/account/"))
 """
 # What a reader is shown of the talk, but for what goes with the clock, and the form around it.
 SHOWN = """() => {
@@ -52,40 +47,8 @@ def stack(browser: Browser) -> Iterator[stacks.Stack]:
 
 
 @pytest.fixture(scope="module")
-def session(browser: Browser, stack: stacks.Stack) -> Any:
-    page = browser.new_page()
-    page.goto(stack.url + stack.manage("shell", "--verbosity=0", "-c", _PREPARE).strip())
-    return page.context.storage_state()
-
-
-@pytest.fixture
-def windows(browser: Browser, session: Any) -> Iterator[Any]:
-    """Opens windows of the same person, in which nothing goes wrong: no error of a script, no
-    break of the policy, no dialog."""
-    expect.set_options(timeout=PATIENCE)
-    mistakes: list[str] = []
-    with contextlib.ExitStack() as opened:
-
-        def window(**more: Any) -> Page:
-            context = browser.new_context(storage_state=session, **more)
-            opened.callback(context.close)
-            context.set_default_timeout(PATIENCE)
-            page = context.new_page()
-            page.on("pageerror", lambda error: mistakes.append(str(error)))
-            page.on("dialog", lambda dialog: mistakes.append(dialog.message))
-            page.on(
-                "console",
-                lambda said: mistakes.append(said.text) if "Policy" in said.text else None,
-            )
-            return page
-
-        yield window
-        assert mistakes == []
-
-
-@pytest.fixture
-def page(windows: Any) -> Page:
-    return windows()
+def prepare() -> str:
+    return PREPARE + browsers.LINK
 
 
 # --- what somebody does and sees -------------------------------------------------------
@@ -133,18 +96,6 @@ def messages(stack: stacks.Stack, conversation: str) -> list[dict[str, Any]]:
     return list(stack.request("GET", path).json())
 
 
-def assert_same(one: Page, other: Page) -> None:
-    """Both show the same, as soon as both have heard everything."""
-    with contextlib.suppress(TimeoutError):
-        stacks.wait_until(lambda: not _differing(one, other), seconds=5)
-    assert _differing(one, other) == []
-
-
-def _differing(one: Page, other: Page) -> list[tuple[str, str]]:
-    pairs = itertools.zip_longest(one.evaluate(SHOWN), other.evaluate(SHOWN))
-    return [(shown, instead) for shown, instead in pairs if shown != instead]
-
-
 # --- promises --------------------------------------------------------------------------
 
 
@@ -185,14 +136,14 @@ def test_a_page_reloaded_in_the_middle_of_an_answer_equals_the_one_that_stayed(w
     reloaded.reload()
     is_being_written(reloaded, 60)
     stack.signal("worker0", signal.SIGSTOP)  # so that there is a moment to compare
-    assert_same(stayed, reloaded)
+    browsers.assert_same(stayed, reloaded, SHOWN)
     stack.signal("worker0", signal.SIGCONT)
     for page in (stayed, reloaded):
         is_answered(page)
-    assert_same(stayed, reloaded)
+    browsers.assert_same(stayed, reloaded, SHOWN)
 
     reloaded.reload()
-    assert_same(stayed, reloaded)
+    browsers.assert_same(stayed, reloaded, SHOWN)
 
 
 def test_what_is_said_in_one_window_is_shown_in_the_other_too(windows, stack):
@@ -206,7 +157,7 @@ def test_what_is_said_in_one_window_is_shown_in_the_other_too(windows, stack):
     for page in (one, other):
         expect(answer(page)).to_contain_text("May it be polished?")
         expect(page.locator("#doing")).to_have_text("Gated waits at a gate. Answer it, or")
-    assert_same(one, other)
+    browsers.assert_same(one, other, SHOWN)
     assert other.evaluate("document.documentElement.scrollWidth") <= 320
     one.get_by_role("link", name="Answer it on the page of its run").click()
     expect(one.locator(".gate")).to_contain_text("waiting for you")
@@ -214,7 +165,7 @@ def test_what_is_said_in_one_window_is_shown_in_the_other_too(windows, stack):
     is_answered(other)
     one.go_back()
     is_answered(one)
-    assert_same(one, other)
+    browsers.assert_same(one, other, SHOWN)
 
 
 def test_a_server_that_is_killed_and_started_again_costs_no_word(windows, stack):
@@ -228,7 +179,7 @@ def test_a_server_that_is_killed_and_started_again_costs_no_word(windows, stack)
     is_answered(page)
     open_at(later, stack, conversation)
 
-    assert_same(page, later)
+    browsers.assert_same(page, later, SHOWN)
 
 
 def test_a_message_whose_answer_is_lost_is_kept_over_a_reload_and_sent_once(page, stack):

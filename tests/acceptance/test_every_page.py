@@ -74,10 +74,8 @@ def stack(browser: Browser) -> Iterator[stacks.Stack]:
 
 
 @pytest.fixture(scope="module")
-def session(browser: Browser, stack: stacks.Stack) -> Any:
-    page = browser.new_page()
-    page.goto(stack.url + stack.manage("shell", "--verbosity=0", "-c", PREPARE).strip())
-    return page.context.storage_state()
+def prepare() -> str:
+    return PREPARE
 
 
 @pytest.fixture(scope="module")

@@ -6,51 +6,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from tests.acceptance import stack as stacks
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
-
-PATIENCE = 20_000  # milliseconds
-_LINK = """
-from django.contrib.auth.models import User
-from experience import access
-print(access.sign_in_link(User.objects.get(username="tester"), "", "/blueprints/"))
-"""
 
 
 @pytest.fixture(scope="module")
 def stack(browser: Browser) -> Iterator[stacks.Stack]:
     with stacks.running(DEMO_TOKENS_PER_SECOND="0") as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def session(browser: Browser, stack: stacks.Stack) -> Any:
-    """Signed in by a link, without a password."""
-    page = browser.new_page()
-    page.goto(stack.url + stack.manage("shell", "--verbosity=0", "-c", _LINK).strip())
-    state = page.context.storage_state()
-    page.context.close()
-    return state
-
-
-@pytest.fixture
-def page(browser: Browser, stack: stacks.Stack, session: Any) -> Iterator[Page]:
-    """A window in which nothing goes wrong: no error of a script, no break of the policy."""
-    context = browser.new_context(storage_state=session, base_url=stack.url)
-    context.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
-    made, mistakes = context.new_page(), []
-    made.on("pageerror", lambda error: mistakes.append(str(error)))
-    made.on(
-        "console",
-        lambda said: mistakes.append(said.text) if "Policy" in said.text else None,
-    )
-    yield made
-    context.close()
-    assert mistakes == []
 
 
 def ended(stack: stacks.Stack, topic: str, **more: Any) -> str:
