@@ -54,6 +54,8 @@ class Session:
         self.own_valkey = not os.environ.get("REDIS_URL")
 
     def set_environment(self) -> None:
+        # Else every process that a test starts would compile all of ours anew.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         os.environ.update(ENVIRONMENT, COUNCILOS_HOME=str(self.home))
         os.environ["DATABASE_URL"] = os.environ.get("DATABASE_URL") or embedded.database_url(
             self.home

@@ -9,15 +9,10 @@ from playwright import sync_api
 
 from tests.acceptance import stack as stacks
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-# A script for `manage.py shell` that prints the tester's link.
-LINK = """
-from django.contrib.auth.models import User
-from experience import access
-print(access.sign_in_link(User.objects.get(username="tester"), "", "/account/"))
-"""
+# The first has no window to draw, which leaves more of two cores to what is tried.
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 # As root Chromium's own sandbox cannot be had, and without memory to share it breaks.
-_ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage"]
+_ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 
 
 def launched(playwright: sync_api.Playwright) -> sync_api.Browser | None:

@@ -26,11 +26,23 @@ from councilos import embedded, processes, servers
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDS = ("run_complete", "run_failed", "run_cancelled")
-# One command for both: each takes a second to begin.
-_MAKE_TESTER = """
+# One command for all: each takes seconds to begin. It prints the tester's token, and the key of
+# a session of theirs.
+_FILL = """
+from django.contrib import auth
 from django.contrib.auth.models import User
-from experience import access
-print(access.create_token(User.objects.create_user("tester"), "tests"))
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.management import call_command
+from experience import access, shipped
+call_command("migrate", verbosity=0)
+list(shipped.load())
+tester = User.objects.create_user("tester")
+session = SessionStore()
+session[auth.SESSION_KEY] = str(tester.pk)
+session[auth.BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+session[auth.HASH_SESSION_KEY] = tester.get_session_auth_hash()
+session.save()
+print(access.create_token(tester, "tests"), session.session_key)
 """
 
 
@@ -64,6 +76,7 @@ class Stack:
         self._parts: dict[str, processes.Child] = {}
         self.ports = {name: free_port() for name in ("server", "server1", "server2")}
         self.token = ""
+        self.session_key = ""
 
     @property
     def port(self) -> int:
@@ -77,7 +90,7 @@ class Stack:
         return f"http://127.0.0.1:{self.ports[server]}"
 
     def start(self, *, workers: int = 1) -> None:
-        data, self.token = _filled()
+        data, self.token, self.session_key = _filled()
         # With the owners: PostgreSQL does not run as root.
         subprocess.run(["cp", "-a", data, self.home / "postgres"], check=True)
         self.start_valkey()
@@ -227,17 +240,16 @@ class Viewer:
 
 
 @functools.cache
-def _filled() -> tuple[Path, str]:
-    """PostgreSQL's data with all that ships and a user, made once, and the user's token."""
+def _filled() -> tuple[Path, str, str]:
+    """PostgreSQL's data with all that ships and a user, made once, the user's token, and the
+    key of a session of theirs."""
     stack = Stack()
     atexit.register(shutil.rmtree, stack.home, ignore_errors=True)
     stack.start_postgres()
-    stack.manage("migrate", "--verbosity=0")
-    stack.manage("load_shipped")
-    token = stack.manage("shell", "--verbosity=0", "-c", _MAKE_TESTER).strip()
+    token, session_key = stack.manage("shell", "--verbosity=0", "-c", _FILL).split()
     stack._parts["postgres"].stop()
     shutil.rmtree(embedded.sockets(stack.home), ignore_errors=True)
-    return stack.home / "postgres", token
+    return stack.home / "postgres", token, session_key
 
 
 @contextlib.contextmanager

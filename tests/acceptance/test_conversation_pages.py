@@ -48,7 +48,7 @@ def stack(browser: Browser) -> Iterator[stacks.Stack]:
 
 @pytest.fixture(scope="module")
 def prepare() -> str:
-    return PREPARE + browsers.LINK
+    return PREPARE
 
 
 # --- what somebody does and sees -------------------------------------------------------

@@ -28,7 +28,6 @@ user.is_staff, user.first_name = True, {HOSTILE[:150]!r}
 user.save()
 user.groups.add(Group.objects.create(name={HOSTILE[:150]!r}))
 access.create_token(user, {HOSTILE[:100]!r})
-print(access.sign_in_link(user, "", "/account/"))
 """
 # Of each kind of page one, as it is when there is something on it.
 PAGES = {
