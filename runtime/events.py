@@ -28,7 +28,7 @@ KINDS: Mapping[str, str] = {
     "node.token": "node, task, text (what was added)",
     "node.retried": "node, task, code, message, next_try",
     "node.completed": "node, kind, iteration, task, output, score, duration_ms, usage, model, "
-    "scripted, cut, first_token_ms",
+    "scripted, cut, first_token_ms, asked",
     "node.failed": "node, kind, iteration, task, code, message, duration_ms",
     "node.stopped": "node, kind, iteration, task, limit, calls",
     "gate.opened": "gate, node, place, ask, why, next_nodes, current_draft, critic_score, "

@@ -82,6 +82,11 @@ def transplant(
     new.update_state(thread, values, as_node=until.data["node"])
 
 
+def state_before(run: models.Run, until: models.Event) -> dict[str, Any]:
+    """The working state that a finished step was given. Raises errors.StepNotFound."""
+    return _folded(_checkpoint(run, _writes(run, until)[0].checkpoint_id), [])
+
+
 def state_after(run: models.Run, until: models.Event) -> dict[str, Any]:
     """The working state with what was finished right after a step."""
     writes = _writes(run, until)

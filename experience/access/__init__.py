@@ -34,6 +34,7 @@ from experience.access.whose import (
     find_sketch,
     gates_of,
     may_change,
+    may_see_inputs,
     runs_of,
     sketches_of,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "issue_ticket",
     "may_change",
     "may_connect_from",
+    "may_see_inputs",
     "revoke_token",
     "runs_of",
     "sign_in_link",

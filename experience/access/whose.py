@@ -73,6 +73,13 @@ def find_own_run(user: Any, run_id: UUID) -> runtime.Run:
     return run
 
 
+def may_see_inputs(user: Any, run: runtime.Run) -> bool:
+    """Whether the user may see what the run's models were asked: its owner may. An
+    administrator too, but not of a run that was told of somebody's conversation; who answers
+    its gates may not, for the prompts may be of a blueprint that is not shown to them."""
+    return run.owner_id == user.pk or (user.is_superuser and not run.context)
+
+
 def check_may_answer(user: Any, gate: runtime.Gate) -> None:
     """Whether the user is one of those that the gate asks; an administrator may answer any.
 

@@ -22,6 +22,7 @@ from experience.dashboard import plan, prose, step
 from experience.dashboard.conversations import turn
 from experience.protocol import council as frames
 from runtime import errors, events, models
+from runtime.execution import inputs
 
 # Of a fork's steps that its parents have made the page draws these; their texts it asks for.
 _REUSED = ("node.started", "node.completed", "node.failed", "node.stopped")
@@ -104,6 +105,22 @@ def show_step(request: HttpRequest, run_id: UUID, which: str) -> HttpResponse:
 @never_cache
 @login_required
 @require_safe
+def show_input(request: HttpRequest, run_id: UUID, which: str) -> HttpResponse:
+    """What a finished step asked its model, for those who may know."""
+    found = step.find(_find(request, run_id), which)
+    if found is None:
+        raise Http404("No finished step of this run has this number.")
+    # A reused step happened in another run.
+    run = models.Run.objects.get(pk=found.event.run_id)
+    may = access.may_see_inputs(request.user, run)
+    asked = inputs.of(run, found.event.seq) if may else None
+    context = {"may": may, "asked": asked, "calls": found.event.data["usage"]["calls"]}
+    return render(request, "dashboard/run_input.html", context)
+
+
+@never_cache
+@login_required
+@require_safe
 def show_gate(request: HttpRequest, run_id: UUID, gate_id: UUID) -> HttpResponse:
     """A gate: what is asked, why, the proposal with its changes, and how to answer."""
     run = _find(request, run_id)
@@ -177,6 +194,7 @@ def export_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
 urlpatterns = [
     path("", show, name="run"),
     path("steps/<str:which>/", show_step, name="run-step"),
+    path("steps/<str:which>/input/", show_input, name="run-step-input"),
     path("gates/<uuid:gate_id>/", show_gate, name="run-gate"),
     path("result/", show_result, name="run-result"),
     path("export", export_run, name="run-export"),

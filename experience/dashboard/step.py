@@ -58,6 +58,7 @@ def about(found: Found) -> dict[str, Any]:
         "texts": [_shown(name if len(texts) > 1 else "", text) for name, text in texts],
         "earlier": earlier,
         "changes": changes.between(earlier, draft) if earlier else None,
+        "has_input": bool(data["usage"]["calls"]),
         "facts": [*_said(output), *_took(data), *_used(data)],
         "cut": data.get("cut"),
         "scripted": data["scripted"],

@@ -279,7 +279,8 @@ def _frames(event: events.Logged) -> list[Any]:
         case "node.retried":
             return [NodeRetry(**where, **_pick(data, "node", "code", "message", "next_try"))]
         case "node.completed":
-            return [NodeComplete(**where, **{k: v for k, v in data.items() if k != "task"})]
+            told = {name: value for name, value in data.items() if name not in _NOT_SENT}
+            return [NodeComplete(**where, **told)]
         case "node.failed":
             return [
                 NodeFailed(
@@ -314,6 +315,8 @@ def _frames(event: events.Logged) -> list[Any]:
     raise ValueError(f"no frame tells of {event.kind}")
 
 
+# What of a finished step is for those who look back.
+_NOT_SENT = ("task", "asked")
 # Logs of runs before gates and forks have none of these.
 _SINCE_2 = ("god_mode", "limits", "parent", "parent_seq")
 

@@ -6,7 +6,7 @@ ship are documents too (`shipped(slug)`).
 """
 
 from runtime.blueprints import continuing
-from runtime.blueprints.compiler import Ask, Compiled, Gate, Passage, RunNode, compile
+from runtime.blueprints.compiler import Ask, Compiled, Gate, Passage, RunNode, compile, runnable
 from runtime.blueprints.diff import between as difference
 from runtime.blueprints.diff import same
 from runtime.blueprints.document import Document, ordered
@@ -36,6 +36,7 @@ __all__ = [
     "overridden",
     "parse",
     "readable",
+    "runnable",
     "same",
     "unkeepable",
 ]

@@ -80,7 +80,7 @@ def compile(
     graph = document.graph(blueprint.nodes, blueprint.edges)
     met = joins.analyse(graph)
     builder = StateGraph(nodes.State)
-    made = [_runnable(blueprint, part, graph, met) for part in blueprint.nodes]
+    made = _runnables(blueprint, graph, met)
     gates = [gate for node in made for gate in _gates(blueprint, graph, node, god_mode)]
     for node in made:
         builder.add_node(node.id, _action(node, run_node))
@@ -90,6 +90,17 @@ def compile(
     for node in made:
         _add_decision(builder, graph, node, gates)
     return builder.compile(checkpointer=checkpointer)
+
+
+def runnable(blueprint: Document, node: str) -> nodes.Node:
+    """One of its nodes, as the graph runs it."""
+    graph = document.graph(blueprint.nodes, blueprint.edges)
+    made = _runnables(blueprint, graph, joins.analyse(graph))
+    return next(each for each in made if each.id == node)
+
+
+def _runnables(blueprint: Document, graph: Graph, met: joins.Joins) -> list[nodes.Node]:
+    return [_runnable(blueprint, part, graph, met) for part in blueprint.nodes]
 
 
 def _runnable(

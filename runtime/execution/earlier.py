@@ -1,9 +1,9 @@
 """What the nodes of a run are told beside its topic: earlier runs, and to whom to hand over."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
-from runtime import models, nodes
+from runtime import llm, models, nodes
 
 # What of a conversation every prompt of the run repeats, in characters. That is some 10 000
 # tokens, so that a model with room for 32 000 still has most of it for the topic, the drafts,
@@ -19,6 +19,29 @@ class Told(NamedTuple):
     is_whole: bool
     """Whether nothing earlier was left out for its length."""
     handoffs: tuple[nodes.Handoff, ...]
+
+    def step(
+        self,
+        node: nodes.Node,
+        state: nodes.State,
+        model: str,
+        *,
+        say: Callable[[str], None],
+        call: Callable[..., Awaitable[llm.Reply]],
+        limit: int | None = None,
+    ) -> nodes.Step:
+        """What a node of the run is given."""
+        return nodes.Step(
+            node,
+            state,
+            model,
+            say,
+            limit,
+            call,
+            history=self.history,
+            is_history_whole=self.is_whole,
+            handoffs=self.handoffs,
+        )
 
 
 def told(run: models.Run) -> Told:

@@ -2,13 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from langchain_core.messages import BaseMessage
 
 from runtime import blueprints, errors, events, llm, nodes, runs, traces, writer
+from runtime.execution import inputs
 from runtime.execution.pen import Pen
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ class NodeRun:
         self.first_token: float | None = None
         self.tries = 0
         self.calls = 0
+        # Of what its last try asked first.
+        self.asked = ""
 
     async def perform(self) -> Mapping[str, Any]:
         """What changes in the state.
@@ -103,20 +107,11 @@ class NodeRun:
             await asyncio.sleep(wait)
 
     async def _try(self, model: str) -> nodes.Result:
-        self.first_token = None
+        self.first_token, self.asked = None, ""
         pen = Pen(partial(self._log_token, self.tries))
         limit = self.attempt.run.limits.get("iterations")
-        told = self.attempt.told
-        step = nodes.Step(
-            self.node,
-            self.state,
-            model,
-            pen.write,
-            limit,
-            self._call,
-            history=told.history,
-            is_history_whole=told.is_whole,
-            handoffs=told.handoffs,
+        step = self.attempt.told.step(
+            self.node, self.state, model, say=pen.write, limit=limit, call=self._call
         )
         try:
             return await self.kind.run(step)
@@ -125,8 +120,11 @@ class NodeRun:
         finally:
             pen.drop()
 
-    async def _call(self, *args: Any, **more: Any) -> llm.Reply:
-        reply = await self.attempt.meter.call(*args, **more)
+    async def _call(
+        self, model: str, messages: Sequence[BaseMessage], **more: Any
+    ) -> llm.Reply:
+        self.asked = self.asked or inputs.digest(messages)
+        reply = await self.attempt.meter.call(model, messages, **more)
         self.calls += 1
         return reply
 
@@ -155,6 +153,7 @@ class NodeRun:
             scripted=result.scripted,
             cut=result.is_cut,
             first_token_ms=self.first_token and round((self.first_token - self.begun) * 1000),
+            asked=self.asked,
         )
         return updates
 

@@ -155,4 +155,5 @@ KIND = Kind(
     revises=True,
     member=True,
     summary="a member: gives one opinion on the topic, without seeing another's",
+    retells=True,
 )

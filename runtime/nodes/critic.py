@@ -118,4 +118,5 @@ KIND = Kind(
     prompt="You judge a draft strictly and fairly, and say what would make it better.",
     decides="verdict",
     summary="scores the draft and sends it back, or on",
+    retells=True,
 )

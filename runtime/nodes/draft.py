@@ -41,4 +41,5 @@ KIND = Kind(
     prompt="You write the draft that a council works on.",
     revises=True,
     summary="writes the draft, and rewrites it with the feedback",
+    retells=True,
 )

@@ -147,4 +147,5 @@ KIND = Kind(
     prompt="You are the first whom people ask: you answer, or you hand over to who can.",
     revises=True,
     summary="answers by itself, or hands over to another agent",
+    retells=True,
 )

@@ -28,6 +28,9 @@ class Kind:
     """One line for those who choose among kinds: what it does."""
     calls: int = 1
     """The model calls of one execution when all goes well."""
+    retells: bool = False
+    """Until it asks a model for the first time it does nothing but read its step, so that
+    what it asked can be put together once more for those who look back."""
 
 
 KINDS: dict[str, Kind] = {}

@@ -149,4 +149,5 @@ KIND = Kind(
     prompt="You review answers strictly and fairly, by what they say and nothing else.",
     member=True,
     summary="a member: judges the answers that lead to it, not knowing whose they are",
+    retells=True,
 )

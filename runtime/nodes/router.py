@@ -75,4 +75,5 @@ KIND = Kind(
     prompt="You decide how a council goes on, by what its work needs next.",
     decides="edges",
     summary="chooses one of its edges, with a reason",
+    retells=True,
 )

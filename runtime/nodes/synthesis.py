@@ -120,4 +120,5 @@ KIND = Kind(
     settings=members.JoinSettings,
     prompt="You chair a council: you join what its members say, fairly and in plain words.",
     summary="the chair: joins the answers that lead to it, and states dissent",
+    retells=True,
 )

@@ -22,4 +22,5 @@ KIND = Kind(
     settings=TextSettings,
     prompt="You give a finished draft its final form.",
     summary="gives the draft its final form",
+    retells=True,
 )

@@ -131,6 +131,14 @@ class Panel {
     const found = await fragment(`steps/${step.result}/`);
     this.stream.end();
     this.body.replaceChildren(...found.childNodes);
+    const input = this.body.querySelector("[data-input]");
+    input?.addEventListener("toggle", () => this.#ask(step, input), { once: true });
+  }
+
+  /** What it was asked is put together only for those who look. */
+  async #ask(step, input) {
+    const found = await fragment(`steps/${step.result}/input/`);
+    input.querySelector(".asked").replaceChildren(...found.childNodes);
   }
 }
 
