@@ -430,3 +430,43 @@ def test_every_shipped_blueprint_has_a_plan_on_a_grid(default, alice):
         assert len(set(spots)) == len(spots)
         assert all(0 <= column < made["columns"] for column, _ in spots)
         assert all(made["rows"][0] <= row <= made["rows"][1] for _, row in spots)
+
+
+# --- text that grows -------------------------------------------------------------------
+
+
+def form(client: Client, body: object):
+    return client.post("/prose/", json.dumps(body), content_type="application/json")
+
+
+def test_blocks_of_a_growing_text_become_harmless_html_in_their_order(page):
+    answer = form(page, {"blocks": ["# One", "two **three**", HOSTILE, "x" * 60_000]})
+    one, two, three, four = answer.json()["html"]
+
+    assert one == "<h4>One</h4>\n"
+    assert two == "<p>two <strong>three</strong></p>\n"
+    assert "<script" not in three
+    assert "javascript:" not in "".join(re.findall(r"<[^>]*>", three))
+    assert four is None
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"blocks": "text"}, 400),
+        ({"blocks": [1]}, 400),
+        ({}, 400),
+        ([], 400),
+        ({"blocks": ["x" * 100_001] * 2}, 413),
+        ({"blocks": [""] * 5_001}, 413),
+    ],
+)
+def test_blocks_that_are_none_or_too_many_are_refused(page, body, status):
+    answer = form(page, body)
+
+    assert answer.status_code == status
+    assert answer.json()["error"]["message"]
+
+
+def test_who_is_signed_out_is_given_no_html(client):
+    assert form(client, {"blocks": ["a"]}).status_code == 401

@@ -7,7 +7,7 @@ from concurrent import futures
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, WebSocketRoute
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
 from tests.acceptance import browsers, tellings
 from tests.acceptance import stack as stacks
@@ -148,3 +148,34 @@ def test_a_page_loaded_after_any_kind_of_event_equals_the_one_that_stayed(told):
                 compared_after.add(frame["event"])
 
     assert len(compared_after) == 17
+
+
+# Cut where it is worst: within marks, within the end of a block, within a fence.
+GROWING = (
+    *("# The pl", "an\n", "\nSome **bo", "ld** words, [a link](javascript:alert(1)), <b>no"),
+    *(" tag</b>.\n\n\n", "```\nfirst\n", "\nsecond\n```\n\n1. one\n2. two\n", "\nThe *la", "st"),
+)
+
+
+def test_a_text_takes_its_form_block_by_block_while_it_grows(told):
+    stayed, anew = told
+    begun = tellings.frames((*tellings.BEGIN, "start d"))
+    last, tokens = begun[-1]["seq"], tellings.frames(("token d",) * len(GROWING))
+    frames = [
+        {**frame, "seq": last + frame["seq"], "text": text}
+        for frame, text in zip(tokens, GROWING, strict=True)
+    ]
+    stayed.load(begun)
+    for frame in frames:
+        stayed.hear(frame)
+    anew.load([*begun, *frames])
+    grown = stayed.page.locator(".growing")
+
+    expect(grown.locator("h4")).to_have_text("The plan")
+    expect(grown.locator("strong")).to_have_text("bold")
+    expect(grown.locator("pre")).to_have_text("first\n\nsecond\n")
+    expect(grown.locator("li")).to_have_text(["one", "two"])
+    expect(grown.locator("> p")).to_have_text("The *last")
+    expect(grown).to_contain_text("<b>no tag</b>")
+    expect(grown.locator("a, b")).to_have_count(0)
+    browsers.assert_same(stayed.page, anew.page)

@@ -1,6 +1,8 @@
 // Text that grows: what is new is added at its end, and the view follows it while the reader is
 // there; otherwise it says that there is more.
 
+import { Blocks } from "./blocks.js";
+
 const NEAR = 24; // pixels from the end that still count as there
 
 export class Stream {
@@ -23,7 +25,7 @@ export class Stream {
   draw(step, note) {
     if (step.voids !== this.voids || step.text.length < this.length) this.#begin(step.voids);
     if (step.text.length > this.length) {
-      this.#add(step.text.slice(this.length));
+      this.blocks.add(step.text.slice(this.length));
       this.length = step.text.length;
       if (this.isFollowing) this.#toEnd();
       else this.more.hidden = false;
@@ -38,33 +40,11 @@ export class Stream {
   #begin(voids = 0) {
     this.voids = voids;
     this.length = 0;
-    this.tail = "";
-    this.text = document.createElement("div");
-    this.text.className = "prose growing";
-    this.text.dir = "auto";
+    this.blocks?.end();
+    this.blocks = new Blocks(() => this.isFollowing && this.#toEnd());
     this.note = document.createElement("p");
     this.note.className = "grey note";
-    this.body.replaceChildren(this.text, this.note);
-    this.#paragraph();
-  }
-
-  // In paragraphs, so that only the last is laid out anew.
-  #add(text) {
-    const [first, ...rest] = (this.tail + text).split("\n\n");
-    if (first.startsWith(this.tail)) this.last.appendData(first.slice(this.tail.length));
-    else this.last.data = first; // the first half of a paragraph's end stood there already
-    for (const paragraph of rest) {
-      this.#paragraph();
-      this.last.appendData(paragraph);
-    }
-    this.tail = rest.at(-1) ?? first;
-  }
-
-  #paragraph() {
-    this.last = document.createTextNode("");
-    const paragraph = document.createElement("p");
-    paragraph.append(this.last);
-    this.text.append(paragraph);
+    this.body.replaceChildren(this.blocks.element, this.note);
   }
 
   /** Who scrolls up reads there; who comes back to the end follows again. */
