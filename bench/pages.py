@@ -53,7 +53,7 @@ def measure(system: systems.System, *, quick: bool) -> report.Table:
     # Playwright's thread has an event loop, and Django's ORM is for threads without one.
     with futures.ThreadPoolExecutor(1) as database, sync_api.sync_playwright() as playwright:
         browser = browsers.launched(playwright)
-        assert browser is not None, "(e) needs a browser: apt-get install chromium-headless-shell"
+        assert browser is not None, "(e) needs a browser, such as chromium-headless-shell"
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(link)
         eye = Eye(page)

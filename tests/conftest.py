@@ -61,7 +61,7 @@ def _each_table(statement: str, tables: Iterable[str]) -> None:
 
 @pytest.fixture
 def shipped_blueprints(transactional_db: None) -> None:
-    """What ships, in a database with real transactions. Loaded once, and copied from then on."""
+    """What ships, in a database with real transactions; loaded once, then copied."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'shipped'")
         known = [row[0] for row in cursor.fetchall()]

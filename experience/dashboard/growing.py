@@ -17,13 +17,12 @@ MOST_CHARACTERS = 200_000
 @require_POST
 @answering.to_script
 def form(request: HttpRequest) -> HttpResponse:
-    """`{"blocks": […]}` to `{"html": […]}`, in the same order; null where a block is too long to
-    be read as Markdown."""
+    """`{"blocks": […]}` to `{"html": […]}`, in the same order; null for a block that is too long
+    to be read as Markdown."""
     blocks = answering.said(request).get("blocks")
     if not isinstance(blocks, list) or not all(isinstance(each, str) for each in blocks):
         raise answering.NotReadable("`blocks` is a list of texts; send one.")
     if len(blocks) > MOST_BLOCKS or sum(map(len, blocks)) > MOST_CHARACTERS:
-        return answering.problem(
-            413, "too_large", f"Send at most {MOST_BLOCKS} blocks of {MOST_CHARACTERS} characters."
-        )
+        most = f"{MOST_BLOCKS} blocks, of {MOST_CHARACTERS} characters together."
+        return answering.problem(413, "too_large", f"Send at most {most}")
     return JsonResponse({"html": [prose.html(each) for each in blocks]})
