@@ -17,8 +17,8 @@ MOST_CHARACTERS = 200_000
 @require_POST
 @answering.to_script
 def form(request: HttpRequest) -> HttpResponse:
-    """`{"blocks": […]}` to `{"html": […]}`, in the same order; null for a block that is too long
-    to be read as Markdown."""
+    """`{"blocks": […]}` to `{"html": […]}`, in the same order; null for one that is too long to
+    be read as Markdown."""
     blocks = answering.said(request).get("blocks")
     if not isinstance(blocks, list) or not all(isinstance(each, str) for each in blocks):
         raise answering.NotReadable("`blocks` is a list of texts; send one.")
