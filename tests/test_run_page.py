@@ -470,3 +470,17 @@ def test_blocks_that_are_none_or_too_many_are_refused(page, body, status):
 
 def test_who_is_signed_out_is_given_no_html(client):
     assert form(client, {"blocks": ["a"]}).status_code == 401
+
+
+# --- and the admin ---------------------------------------------------------------------
+
+
+def test_who_may_inspect_runs_is_led_to_the_admin_and_nobody_else(page, new_run, alice):
+    run = new_run()
+    address = f"/admin/runtime/run/{run.pk}/change/"
+    before = page.get(f"/runs/{run.pk}/").content.decode()
+    alice.is_staff = alice.is_superuser = True
+    alice.save()
+
+    assert address not in before
+    assert address in page.get(f"/runs/{run.pk}/").content.decode()

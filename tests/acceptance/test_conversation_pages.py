@@ -15,7 +15,7 @@ from tests.acceptance import stack as stacks
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
 # Slow enough to do something meanwhile: an answer has about a hundred words.
-TOKENS_PER_SECOND = "110"
+TOKENS_PER_SECOND = "60"
 PREPARE = """
 from runtime import models
 from tests import councils
@@ -221,6 +221,7 @@ def test_one_reads_above_while_below_it_is_written_and_cancels(windows, stack):
     assert page.evaluate("scrollY") > 0, "it follows what is written"
     page.mouse.wheel(0, -5_000)
     expect(page.get_by_role("button", name="New text below")).to_be_visible()
+    stack.signal("worker0", signal.SIGSTOP)  # so that it is not whole before it is cancelled
     assert page.evaluate("scrollY") == 0
     page.get_by_role("button", name="New text below").click()
     expect(page.get_by_role("button", name="New text below")).to_be_hidden()
@@ -229,6 +230,7 @@ def test_one_reads_above_while_below_it_is_written_and_cancels(windows, stack):
     page.get_by_role("button", name="cancel the answer").click()
 
     expect(answer(page)).to_contain_text("Cancelled by tester.")
+    stack.signal("worker0", signal.SIGCONT)
     expect(answer(page)).to_contain_text(before)
     expect(page.get_by_role("button", name="cancel the answer")).to_be_hidden()
     page.reload()

@@ -18,12 +18,13 @@ export class Result {
     }
     // What stood there when the page came may be newer than what the log has told so far.
     if (!seq && !state.retries) return;
-    this.section.dataset.end = seq;
     if (!seq) {
+      delete this.section.dataset.end;
       this.section.replaceChildren();
       this.section.hidden = true;
       return;
     }
+    this.section.dataset.end = seq;
     const found = await fragment("result/");
     if (this.section.dataset.end !== seq) return;
     this.section.replaceChildren(...found.childNodes);
