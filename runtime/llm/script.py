@@ -23,20 +23,22 @@ _FIRST_DRAFT = (
 _REVISED_DRAFT = (
     "Version {iteration} on {topic}, rewritten to answer the feedback ({feedback}). The aim "
     "comes first: one result that can be checked in six weeks, written down before anything "
-    "else begins. One person owns it by name and reports every Friday. Three options are "
+    "else begins. One person owns it by name and reports every Friday.\n\nThree options are "
     "compared on cost, risk and time; the two that lose are kept on record, each with its "
     "reason. A trial with one small group runs for two weeks and is measured against today, "
-    "not against hope. If fewer than half of the group would keep it, the plan stops there and "
+    "not against hope.\n\nIf fewer than half of the group would keep it, the plan stops there and "
     "says so. If it holds, it grows group by group, and its price is stated before each step."
 )
 _FINAL_TEXT = (
-    "{topic}: a plan in four steps. First, agree on one result that can be checked in six "
-    "weeks, and put it in writing. Second, name one owner, who reports every Friday in five "
-    "lines. Third, compare three options on cost, risk and time, choose one, and record why "
-    "the other two lost. Fourth, try it with one small group for two weeks and measure it "
-    "against today. Should fewer than half of them want to keep it, stop, and say so openly. "
-    "Should it hold, extend it group by group and state the price before each step. Small "
-    "enough to begin on Monday, plain enough to judge by the end."
+    "{topic}: a plan in four steps.\n\n"
+    "1. **Agree on one result** that can be checked in six weeks, and put it in writing.\n"
+    "2. **Name one owner**, who reports every Friday in five lines.\n"
+    "3. **Compare three options** on cost, risk and time, choose one, and record why the other "
+    "two lost.\n"
+    "4. **Try it with one small group** for two weeks and measure it against today.\n\n"
+    "Should fewer than half of them want to keep it, stop, and say so openly. Should it hold, "
+    "extend it group by group and state the price before each step. Small enough to begin on "
+    "Monday, plain enough to judge by the end."
 )
 _LOW = (
     6.5,
