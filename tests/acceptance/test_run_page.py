@@ -193,6 +193,16 @@ def test_a_failed_run_is_retried_and_says_so(page, stack):
     assert kinds.count("run.failed") == 2
 
 
+def test_a_run_that_is_over_is_run_again_with_the_same_settings(page, stack):
+    run_id = stack.start_run("Why once more?", limits={"iterations": 1}, model="demo:instant")
+    watch(page, stack, run_id)
+    page.get_by_role("button", name="Run again").click()
+    page.wait_for_url(lambda url: "/runs/" in url and run_id not in url)
+    is_ended(page, "Stopped at the limit, not approved: last score 6.5")
+
+    expect(page.locator("h1")).to_have_text("Why once more?")
+
+
 # --- at rest, and harmless -------------------------------------------------------------
 
 

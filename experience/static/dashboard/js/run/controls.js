@@ -1,5 +1,6 @@
-// Stop and retry. What they did shows when the log says so.
+// Stop, retry and run again. What they did shows when the log says so.
 
+import { Keys } from "../keys.js";
 import { send } from "../send.js";
 import { hasEnded } from "./reading.js";
 
@@ -11,9 +12,12 @@ export class Controls {
     this.base = `/api/councils/run/${page.about.run}`;
     this.stop = document.getElementById("stop");
     this.retry = document.getElementById("retry");
+    this.again = document.getElementById("again");
+    this.keys = new Keys();
     this.problem = document.getElementById("problem");
     this.stop?.addEventListener("click", () => this.#stop());
     this.retry?.addEventListener("click", () => this.#retry());
+    this.again?.addEventListener("click", () => this.#runAgain());
     document.addEventListener("keydown", closeMenu);
     document.addEventListener("click", closeMenu);
   }
@@ -22,9 +26,10 @@ export class Controls {
     if (!this.stop) return;
     this.stop.hidden = hasEnded(state) || !state.seq;
     this.retry.hidden = state.status !== "failed";
+    this.again.hidden = !hasEnded(state);
     if (this.end === state.end?.seq) return;
     this.end = state.end?.seq;
-    this.stop.disabled = this.retry.disabled = false;
+    this.stop.disabled = this.retry.disabled = this.again.disabled = false;
     this.problem.textContent = "";
   }
 
@@ -45,23 +50,27 @@ export class Controls {
   }
 
   async #retry() {
-    this.key ??= crypto.randomUUID?.() ?? String(Math.random());
-    if (await this.#post(this.retry, "/retry", {}, { key: this.key })) {
-      this.key = undefined;
-      this.line.again();
-    }
+    // The same failure is retried once, however often that is sent.
+    if (await this.#post(this.retry, "/retry", {}, { key: this.keys.of("retry", this.end) })) this.line.again();
   }
 
+  async #runAgain() {
+    const begun = await this.#post(this.again, "/fork", { after: 0 }, { key: this.keys.of("again") });
+    if (!begun) return;
+    this.keys = new Keys(); // who comes back to this page means another one
+    location.assign(`/runs/${begun.run_id}/`);
+  }
+
+  /** What was answered; null where it was refused, which is said. */
   async #post(button, path, body = undefined, more = undefined) {
     button.disabled = true;
     this.problem.textContent = "";
     try {
-      await send(this.base + path, body, more);
-      return true;
+      return await send(this.base + path, body, more);
     } catch (problem) {
       this.problem.textContent = problem.message;
       button.disabled = false;
-      return false;
+      return null;
     }
   }
 }
