@@ -243,7 +243,9 @@ def _take(
     gate.save(update_fields=["action", "answer", "answered_by", "answered_at"])
     if gate.place == "limit" and action == Action.APPROVE:
         run.limits = _extended(run.limits, gate, says)
-        run.save(update_fields=["limits"])
+    if "current_draft" in says:
+        run.current_draft, run.draft_cut = says["current_draft"], False
+    run.save(update_fields=["limits", "current_draft", "draft_cut"])
     events.append(
         run,
         "gate.answered",

@@ -87,7 +87,7 @@ def test_god_mode_puts_a_gate_before_every_node(new_run, drain):
 
     assert run.status == "completed"
     assert run.gates.get(number=1, node="writer_agent").proposal["why"] == (
-        "critic_agent decided: approve. Writer is next."
+        "Critic decided: approve. Writer is next."
     )
     assert asked == nodes_started(run)
     assert asked == [*["master_agent", "critic_agent"] * 2, "writer_agent"]
@@ -671,3 +671,21 @@ def test_control_characters_of_people_and_blueprints_reach_no_log(paused):
 
     told = paused.events.get(kind="gate.answered").data["answer"]["feedback"]
     assert told == "Mine.\ufffd]52;c;ZXZpbA==\ufffd\ufffd31m"
+
+
+def test_a_changed_draft_is_the_runs_from_then_on_also_if_it_is_rejected_next(
+    council, alice, drain
+):
+    version = council("d > w", d={"gateAfter": {}}, w={"gateBefore": {}})
+    run = runs.create(topic="A topic", version=version, owner=alice, model="demo:instant")
+    drain()
+    changes = {"current_draft": "Mine."}
+    gates.answer(the_gate(run).pk, action="modify", by="alice", says=changes)
+    run.refresh_from_db()
+    assert (run.current_draft, run.draft_cut) == ("Mine.", False)
+    drain()
+    gates.answer(the_gate(run).pk, action="reject", by="alice")
+
+    run.refresh_from_db()
+    assert (run.status, run.reason) == ("cancelled", "rejected")
+    assert run.current_draft == "Mine."

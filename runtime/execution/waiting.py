@@ -40,7 +40,8 @@ def _why(gate: blueprints.Gate, state: nodes.State) -> str:
     before = state["active_node"] if gate.place == "before" else gate.node.id
     decision = state["decisions"].get(before, "")
     if gate.place == "before":
-        decided = f"{before} decided: {decision}. " if decision else ""
+        said = {each.id: each.label for each in gate.node.upstream}.get(before) or before
+        decided = f"{said} decided: {decision}. " if decision else ""
         return f"{decided}{label} is next."
     handed_over = state.get("handoff")
     if handed_over and gate.node.kind == "guide":
