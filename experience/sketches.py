@@ -19,9 +19,7 @@ LONGEST_NAME = 200  # of a blueprint
 NEW: Mapping[str, Any] = {
     "version": 1,
     "name": "New blueprint",
-    "nodes": [
-        {"id": "writer", "label": "Writer", "kind": "draft", "position": {"x": 0, "y": 0}}
-    ],
+    "nodes": [{"id": "draft", "label": "Draft", "kind": "draft", "position": {"x": 0, "y": 0}}],
     "edges": [],
 }
 

@@ -75,7 +75,7 @@ def code(answer):
 def test_a_new_sketch_has_one_node_and_no_fault(alice):
     begun = sketches.begin(alice)
 
-    assert [node["label"] for node in begun.document["nodes"]] == ["Writer"]
+    assert [node["label"] for node in begun.document["nodes"]] == ["Draft"]
     assert blueprints.faults(begun.document) == []
     assert (begun.revision, begun.blueprint, begun.made_from) == (1, None, None)
 

@@ -115,20 +115,20 @@ def test_a_council_is_drawn_by_mouse_tried_out_and_saved(page, stack):
     expect(node(page, "critic")).to_have_accessible_name("Critic, critic, 1 fault")
     expect(page.locator("#panel .faults-here")).to_contain_text("never reached")
 
-    connect(page, "writer", "critic")
+    connect(page, "draft", "critic")
     expect(fault_list(page)).to_have_count(0)
     expect(node(page, "critic")).to_have_accessible_name("Critic, critic")
     add(page, "writer")
-    connect(page, "critic", "writer-2")
     connect(page, "critic", "writer")
-    expect(page.locator("#told")).to_contain_text("from Critic to Writer added, when revise")
+    connect(page, "critic", "draft")
+    expect(page.locator("#told")).to_contain_text("from Critic to Draft added, when revise")
     expect(page.get_by_label("When")).to_have_value("revise")
-    drag(page, node(page, "writer-2").locator(".label"), by=(0, 90))
+    drag(page, node(page, "writer").locator(".label"), by=(0, 90))
     document = kept(page)
     assert conditions(document) == [
-        ("writer", "critic", None),
-        ("critic", "writer-2", "approve"),
-        ("critic", "writer", "revise"),
+        ("draft", "critic", None),
+        ("critic", "writer", "approve"),
+        ("critic", "draft", "revise"),
     ]
     places = [each["position"] for each in document["nodes"]]
     assert [place["x"] for place in places] == sorted(place["x"] for place in places)
@@ -197,30 +197,30 @@ def test_a_council_is_made_by_the_form_and_the_keys_alone(page, stack):
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.locator("#told")).to_have_text("Critic added")
-    page.get_by_role("button", name="Writer draft").focus()
+    page.get_by_role("button", name="Draft draft").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#panel-heading")).to_be_focused()
 
-    node(page, "writer").press("c")
+    node(page, "draft").press("c")
     expect(page.get_by_label("Connect to")).to_be_focused()
     page.keyboard.type("Critic")
     page.keyboard.press("Enter")
-    expect(page.locator("#told")).to_have_text("edge from Writer to Critic added")
+    expect(page.locator("#told")).to_have_text("edge from Draft to Critic added")
     page.keyboard.press("Escape")
-    expect(node(page, "writer")).to_be_focused()
+    expect(node(page, "draft")).to_be_focused()
     page.keyboard.press("n")
     expect(node(page, "critic")).to_be_focused()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("c")
-    page.keyboard.type("Writer")
+    page.keyboard.type("Draft")
     page.keyboard.press("Enter")
     document = kept(page)
-    assert conditions(document)[1] == ("critic", "writer", "revise")
+    assert conditions(document)[1] == ("critic", "draft", "revise")
     assert document["nodes"][1]["position"]["y"] == 28
 
     page.keyboard.press("Control+z")
-    expect(page.locator("#told")).to_contain_text("Undone: edge from Critic to Writer added")
+    expect(page.locator("#told")).to_contain_text("Undone: edge from Critic to Draft added")
     page.keyboard.press("Control+z")
     expect(page.locator("#told")).to_have_text("Undone: Critic moved")
     assert kept(page)["nodes"][1]["position"]["y"] == 0
@@ -228,9 +228,9 @@ def test_a_council_is_made_by_the_form_and_the_keys_alone(page, stack):
     page.keyboard.press("Control+Shift+z")
     assert kept(page) == document
 
-    page.get_by_role("button", name="Critic → Writer revise").focus()
+    page.get_by_role("button", name="Critic → Draft revise").focus()
     page.keyboard.press("Delete")
-    expect(page.locator("#told")).to_have_text("edge from Critic to Writer removed")
+    expect(page.locator("#told")).to_have_text("edge from Critic to Draft removed")
     assert [edge["target"] for edge in kept(page)["edges"]] == ["critic"]
 
 
@@ -256,6 +256,19 @@ def test_what_is_typed_in_one_field_is_one_step_and_an_id_takes_its_edges_along(
     page.keyboard.press("Control+z")
     expect(page.get_by_label("Label")).to_have_value("Judge")
     assert kept(page) == LOOP
+
+
+def test_a_count_of_calls_is_dropped_once_the_graph_is_another(page, stack):
+    begin_loop(page, stack, calls={"least": 3, "most": 11})
+    page.get_by_role("button", name=re.compile("^Judge critic")).press("Enter")
+    page.get_by_label("Label").fill("Reader")
+    page.keyboard.press("Tab")
+    assert kept(page)["calls"] == {"least": 3, "most": 11}
+    add(page, "draft")
+
+    assert "calls" not in kept(page)
+    page.keyboard.press("Control+z")
+    assert kept(page)["calls"] == {"least": 3, "most": 11}
 
 
 # --- nothing is lost -------------------------------------------------------------------
@@ -348,7 +361,7 @@ def test_what_is_imported_is_exported_again_with_all_that_nobody_knows(page, sta
     assert exported == strange == kept(page)
     page.get_by_role("button", name="Undo").click()
     page.get_by_role("button", name="Undo").click()
-    assert [each["id"] for each in kept(page)["nodes"]] == ["writer"]
+    assert [each["id"] for each in kept(page)["nodes"]] == ["draft"]
 
 
 def test_discarding_is_asked_first(page, stack):

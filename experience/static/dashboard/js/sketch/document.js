@@ -83,6 +83,23 @@ export function same(one, other) {
   return names.length === Object.keys(other).length && names.every((name) => name in other && same(one[name], other[name]));
 }
 
+/** The document after a change. What it says of its model calls holds for one graph; of another
+ *  graph it would be untrue, and is left out. */
+export function counted(before, after) {
+  if (after.calls === undefined || !same(before.calls, after.calls)) return after;
+  return same(shape(before), shape(after)) ? after : put(after, ["calls"], undefined);
+}
+
+/** What the number of calls comes from: kinds, rounds and ways, whatever they are called. */
+function shape(document) {
+  const { nodes, edges } = read(document);
+  const place = (id) => nodes.findIndex((node) => node.id === id);
+  return [
+    nodes.map((node) => [kindOf(document, node), node.raw.settings?.maxIterations ?? null]),
+    edges.map(({ raw }) => [place(raw.source), place(raw.target), raw.condition ?? null]),
+  ];
+}
+
 // --- nodes -------------------------------------------------------------------------------
 
 /** With one more node of a kind, and its key. `position` may be undefined. */

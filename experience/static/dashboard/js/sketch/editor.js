@@ -52,7 +52,7 @@ export class Editor {
 
   /** One step. `told`: what was done, in words and names; `field`: those of one field are one step. */
   change(document, told, { select = this.selected, field = null } = {}) {
-    this.history.change(document, told, { selected: select, field });
+    this.history.change(documents.counted(this.document, document), told, { selected: select, field });
     this.selected = select;
     this.draw();
     this.keeping.changed();
