@@ -201,7 +201,7 @@ def test_the_page_and_each_fragment_take_few_queries(
     drain()
     seq = completed(run, "writer_agent").seq
 
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(11):
         page.get(f"/runs/{run.pk}/")
     with django_assert_max_num_queries(8):
         page.get(f"/runs/{run.pk}/steps/{seq}/")

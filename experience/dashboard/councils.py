@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from experience import access
+from experience.dashboard import told as figures
 from runtime import library, models, shipped
 
 # More than anybody reads in one list.
@@ -101,7 +102,11 @@ def limits(said: Any) -> str:
     if not isinstance(said, Mapping):
         return ""
     stated = [(said.get(name), unit) for name, unit in _LIMITS.items()]
-    return ", ".join(f"{value:g} {unit}" for value, unit in stated if _is_number(value))
+    return ", ".join(f"{_number(value)} {unit}" for value, unit in stated if _is_number(value))
+
+
+def _number(value: Any) -> str:
+    return figures.count(value) if isinstance(value, int) else f"{value:g}"
 
 
 def _is_number(value: Any) -> bool:

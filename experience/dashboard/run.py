@@ -17,8 +17,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from experience import access, export, outcomes, story
+from experience.dashboard import councils, plan, prose, step
 from experience.dashboard import gate as gates
-from experience.dashboard import plan, prose, step
 from experience.dashboard.conversations import turn
 from experience.protocol import council as frames
 from runtime import errors, events, models
@@ -47,6 +47,9 @@ def show(request: HttpRequest, run_id: UUID) -> HttpResponse:
     run = _find(request, run_id)
     is_own = request.user.is_superuser or run.owner_id == request.user.pk
     context = {"run": run, "is_own": is_own, "data": _data(request, run), **_end(run)}
+    seen = access.blueprints_of(request.user)
+    context["may_see_blueprint"] = seen.filter(pk=run.blueprint_version.blueprint_id).exists()
+    context["limits"] = councils.limits(run.limits)
     context["answers"] = turn.answered_by(request.user, run)
     return render(request, "dashboard/run.html", context)
 

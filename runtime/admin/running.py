@@ -189,7 +189,8 @@ class RunAdmin(ReadOnly, acting.Acting):
 
     @admin.display(description="last score")
     def judged(self, run: models.Run) -> str:
-        return f"{words.score(run.critic_score)}, after {run.iteration_count} rounds"
+        rounds = f"{run.iteration_count} round{'' if run.iteration_count == 1 else 's'}"
+        return f"{words.score(run.critic_score)}, after {rounds}"
 
     @admin.display(description="draft")
     def result(self, run: models.Run) -> SafeString | str:

@@ -26,8 +26,9 @@ _REVISED_DRAFT = (
     "else begins. One person owns it by name and reports every Friday.\n\nThree options are "
     "compared on cost, risk and time; the two that lose are kept on record, each with its "
     "reason. A trial with one small group runs for two weeks and is measured against today, "
-    "not against hope.\n\nIf fewer than half of the group would keep it, the plan stops there and "
-    "says so. If it holds, it grows group by group, and its price is stated before each step."
+    "not against hope.\n\nIf fewer than half of the group would keep it, the plan stops there "
+    "and says so. If it holds, it grows group by group, and its price is stated before each "
+    "step."
 )
 _FINAL_TEXT = (
     "{topic}: a plan in four steps.\n\n"

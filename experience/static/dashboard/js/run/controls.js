@@ -16,6 +16,8 @@ export class Controls {
     this.keys = new Keys();
     this.problem = document.getElementById("problem");
     this.stop?.addEventListener("click", () => this.#stop());
+    this.stop?.addEventListener("blur", () => this.#sure(false));
+    this.stop?.addEventListener("keydown", ({ key }) => key === "Escape" && this.#sure(false));
     this.retry?.addEventListener("click", () => this.#retry());
     this.again?.addEventListener("click", () => this.#runAgain());
     document.addEventListener("keydown", closeMenu);
@@ -26,6 +28,8 @@ export class Controls {
     if (!this.stop) return;
     this.stop.hidden = hasEnded(state) || !state.seq;
     this.retry.hidden = state.status !== "failed";
+    // At a limit the same would end as it did, as long as nobody has raised it.
+    this.retry.classList.toggle("primary", !state.end?.code?.endsWith("_limit"));
     this.again.hidden = !hasEnded(state);
     if (this.end === state.end?.seq) return;
     this.end = state.end?.seq;
@@ -37,7 +41,6 @@ export class Controls {
   #stop() {
     if (!this.isSure) {
       this.#sure(true);
-      setTimeout(() => this.#sure(false), SURE_MS);
       return;
     }
     this.#sure(false);
@@ -45,6 +48,8 @@ export class Controls {
   }
 
   #sure(isSure) {
+    clearTimeout(this.unsure);
+    if (isSure) this.unsure = setTimeout(() => this.#sure(false), SURE_MS);
     this.isSure = isSure;
     this.stop.textContent = isSure ? "Stop for good?" : "Stop";
   }

@@ -20,6 +20,8 @@ export function begin(plan) {
     // By node: how often it has finished, and what it decided last.
     results: {},
     gates: [],
+    // What the list of steps shows, in its order: `{step}` or `{gate}`, by their ids.
+    order: [],
     interruptions: 0,
     retries: 0,
     usage: { calls: 0, input: 0, output: 0, cost: 0, scripted: false },
@@ -87,7 +89,8 @@ function started(state, frame) {
     tries: 1,
     trouble: "",
   };
-  return { ...state, steps: [...state.steps, step], edges: travelled(state, frame.node) };
+  const order = [...state.order, { step: step.id }];
+  return { ...state, steps: [...state.steps, step], order, edges: travelled(state, frame.node) };
 }
 
 /** The edges that led here: from sources whose last result none of their edges here has carried. */
@@ -194,8 +197,9 @@ function paused(state, frame) {
 
 function answered(state, frame) {
   const gates = state.gates.map((gate) => (gate.id === frame.gate
-    ? { ...gate, action: frame.action, by: frame.by, answeredAt: frame.at ?? null } : gate));
-  return { ...state, gates, edges: frame.answer?.next_node ? unused(state, frame) : state.edges };
+    ? { ...gate, action: frame.action, by: frame.by, said: frame.answer ?? {}, answeredAt: frame.at ?? null } : gate));
+  const order = [...state.order, { gate: frame.gate }];
+  return { ...state, gates, order, edges: frame.answer?.next_node ? unused(state, frame) : state.edges };
 }
 
 /** Whoever sends a run elsewhere after a node takes what it has said off its own edges. */

@@ -22,6 +22,14 @@ export function openGates(state) {
   return hasEnded(state) ? [] : state.gates.filter((gate) => !gate.action);
 }
 
+/** Where in the council a gate waits. */
+export function where(state, gate) {
+  const { label } = nodeOf(state, gate.node);
+  if (gate.place === "limit") return `at a limit, before ${label} goes on`;
+  if (gate.place === "iterations") return `at the limit of ${label}`;
+  return `${gate.place} ${label}`;
+}
+
 /** The step that somebody who follows the run sees: those at work, else the newest that has a text. */
 export function followed(state) {
   const busy = working(state);

@@ -1,7 +1,7 @@
 // The scores against what is needed, one line for each critic.
 
 import { set, svg } from "../drawing/svg.js";
-import { scores } from "./reading.js";
+import { hasEnded, scores } from "./reading.js";
 import { score as written } from "./words.js";
 
 const HEIGHT = 92;
@@ -19,16 +19,16 @@ export class Score {
   draw(state, selected) {
     if (!this.critics.length) return;
     const found = scores(state);
-    const key = `${found.map((step) => step.id + step.score)} ${selected?.id} ${this.home.clientWidth}`;
+    const key = `${found.map((step) => step.id + step.score)} ${selected?.id} ${this.home.clientWidth} ${hasEnded(state)}`;
     if (key === this.key || !this.home.clientWidth) return;
     this.key = key;
-    this.home.replaceChildren(...this.critics.flatMap((critic) => this.#critic(critic, found.filter((step) => step.node === critic.id), selected)));
+    this.home.replaceChildren(...this.critics.flatMap((critic) => this.#critic(critic, found.filter((step) => step.node === critic.id), state, selected)));
   }
 
-  #critic(critic, found, selected) {
+  #critic(critic, found, state, selected) {
     const told = document.createElement("p");
     told.className = "scores";
-    const sum = found.length ? summary(found.map((step) => written(step.score))) : "no score yet";
+    const sum = found.length ? summary(found.map((step) => written(step.score))) : hasEnded(state) ? "no score" : "no score yet";
     const name = this.critics.length > 1 ? `${critic.label}: ` : "Score: ";
     told.textContent = `${name}${sum} · ${written(critic.threshold)} needed`;
     return [told, this.#line(critic, found, selected)];

@@ -1,7 +1,7 @@
 // One sentence of what is happening, for the live region: it changes when something happens, not
 // with the clock. How a run ended, the server says: see `told`.
 
-import { hasEnded, nodeOf, openGates, working } from "./reading.js";
+import { hasEnded, nodeOf, openGates, where, working } from "./reading.js";
 import { interruption } from "./words.js";
 
 /** The sentence; null when the run has ended. `mine`: how gates may name the reader. */
@@ -29,16 +29,9 @@ function asking(state, mine) {
   const open = openGates(state);
   const own = open.filter((gate) => isMine(gate, mine));
   if (!open.length) return "Going on after an answer.";
-  if (!own.length) return `Waiting for the approval of ${open[0].answerers.join(" or ")}, ${at(state, open[0])}.`;
+  if (!own.length) return `Waiting for the approval of ${open[0].answerers.join(" or ")}, ${where(state, open[0])}.`;
   if (own.length > 1) return `Waiting for your approval at ${own.length} gates.`;
-  return `Waiting for your approval, ${at(state, own[0])}.`;
-}
-
-function at(state, gate) {
-  const { label } = nodeOf(state, gate.node);
-  if (gate.place === "limit") return `at a limit, before ${label} goes on`;
-  if (gate.place === "iterations") return `at the limit of ${label}`;
-  return `${gate.place} ${label}`;
+  return `Waiting for your approval, ${where(state, own[0])}.`;
 }
 
 function waiting(state) {

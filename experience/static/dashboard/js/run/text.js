@@ -2,7 +2,7 @@
 // step, the newest first. A finished step's text comes from the server, as harmless HTML.
 
 import { fragment } from "./fragment.js";
-import { followed, hasEnded, lookOfStep, nodeOf, openGates, title } from "./reading.js";
+import { followed, hasEnded, lookOfStep, nodeOf, openGates, title, where } from "./reading.js";
 import { Stream } from "./stream.js";
 import { count, duration, interruption, money, score } from "./words.js";
 
@@ -18,13 +18,22 @@ export class Text {
   }
 
   draw(state, selected) {
+    const held = this.clicked?.getBoundingClientRect().top;
+    this.#draw(state, selected);
+    // The row that was clicked stays under the pointer, whatever opened above it.
+    if (this.clicked) window.scrollBy(0, this.clicked.getBoundingClientRect().top - held);
+    this.clicked = null;
+  }
+
+  #draw(state, selected) {
     const isAsked = openGates(state).length > 0 && !selected;
     const ended = hasEnded(state) && !selected && state.status === "completed";
     this.#panels(state, selected ? [selected] : isAsked || ended ? [] : followed(state));
     this.stage.hidden = (isAsked || ended) && !selected;
     this.stage.dataset.many = this.panels.size > 1;
     this.#rows(state, selected);
-    this.follow.hidden = !selected || hasEnded(state);
+    this.follow.hidden = !selected;
+    this.follow.textContent = hasEnded(state) ? "Close the step" : "Follow the newest";
   }
 
   #panels(state, steps) {
@@ -40,9 +49,15 @@ export class Text {
   }
 
   #rows(state, selected) {
-    this.list.start = state.steps.length;
-    for (const step of state.steps) {
-      const row = this.rows.get(step.id);
+    this.list.start = state.order.length;
+    const steps = new Map(state.steps.map((step) => [step.id, step]));
+    for (const { step: id, gate } of state.order) {
+      if (gate) {
+        this.#decision(state, gate);
+        continue;
+      }
+      const step = steps.get(id);
+      const row = this.rows.get(id);
       if (row?.step !== step) this.#row(state, step, row);
       const isSelected = step.id === selected?.id;
       const button = this.rows.get(step.id).button;
@@ -70,18 +85,44 @@ export class Text {
     );
   }
 
+  /** What a person, or a deadline, has decided at a gate. */
+  #decision(state, id) {
+    const gate = state.gates.find((each) => each.id === id);
+    if (!gate || this.rows.has(id)) return;
+    const item = document.createElement("li");
+    const row = document.createElement("div");
+    row.className = "step decision";
+    row.append(stateOf("asks", "asks", DONE[gate.action] ?? gate.action), span("what", `${where(state, gate)} · by ${gate.by}`));
+    for (const text of remarks(state, gate.said)) row.append(span("remark", text));
+    item.append(row);
+    this.list.prepend(item);
+    this.rows.set(id, { item });
+  }
+
   #newRow(step) {
     const item = document.createElement("li");
     const button = document.createElement("button");
     button.className = "step";
     button.type = "button";
-    button.addEventListener("click", () => this.page.select(this.page.selected === step.id ? null : step.id));
+    button.addEventListener("click", () => {
+      this.clicked = button;
+      this.page.select(this.page.selected === step.id ? null : step.id);
+    });
     item.append(button);
     this.list.prepend(item);
     const row = { item, button };
     this.rows.set(step.id, row);
     return row;
   }
+}
+
+const DONE = { approve: "approved", modify: "changed", reject: "rejected" };
+
+/** What was said beside a decision. */
+function* remarks(state, { current_draft: draft, feedback, comment, next_node: to }) {
+  if (draft !== undefined) yield "The draft was changed.";
+  if (to) yield `Sent to ${nodeOf(state, to).label}.`;
+  if (feedback || comment) yield `“${feedback || comment}”`;
 }
 
 function figures(step) {

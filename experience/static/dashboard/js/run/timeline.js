@@ -49,7 +49,8 @@ export class Timeline {
     }
     this.#gates(state, scaled, now);
     const total = (hasEnded(state) ? duration : whole)(scaled.to - scaled.from);
-    this.scale.textContent = scaled.waits.length ? `0 … ${total}; waiting is drawn shorter than it was` : `0 … ${total}`;
+    const shorter = scaled.waits.length ? "; waiting is drawn shorter than it was" : "";
+    this.scale.textContent = `hollow: until the first word · 0 … ${total}${shorter}`;
   }
 
   #bar(state, step, selected) {
