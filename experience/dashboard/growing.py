@@ -8,10 +8,11 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_POST
 
 from experience.dashboard import answering, prose
+from runtime import llm
 
 # In one request. A page asks for what it has newly got, about once a second.
-MOST_BLOCKS = 5_000
-MOST_CHARACTERS = 200_000
+MOST_BLOCKS = 1_000
+MOST_CHARACTERS = 100_000
 
 
 @require_POST
@@ -25,4 +26,4 @@ def form(request: HttpRequest) -> HttpResponse:
     if len(blocks) > MOST_BLOCKS or sum(map(len, blocks)) > MOST_CHARACTERS:
         most = f"{MOST_BLOCKS} blocks, of {MOST_CHARACTERS} characters together."
         return answering.problem(413, "too_large", f"Send at most {most}")
-    return JsonResponse({"html": [prose.html(each) for each in blocks]})
+    return JsonResponse({"html": [prose.html(llm.clean(each)) for each in blocks]})

@@ -10,6 +10,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 LONGEST = 50_000  # characters; a longer text is shown as it was written
+# So is one that would take seconds, for the rows of a table are filled up to its head's width.
+MOST_CELLS = 100_000
 # Under the page's own headings: a text's first level is the page's fourth.
 _LOWER = 3
 _MARKDOWN = (
@@ -24,8 +26,8 @@ _TAGS = {
 
 
 def html(text: str) -> SafeString | None:
-    """The text as harmless HTML; None when it is too long to be read as Markdown."""
-    if len(text) > LONGEST:
+    """The text as harmless HTML; None when it is too much to be read as Markdown."""
+    if len(text) > LONGEST or _is_costly(text):
         return None
     tokens = _MARKDOWN.parse(text)
     for token in tokens:
@@ -39,6 +41,12 @@ def html(text: str) -> SafeString | None:
         link_rel="noopener noreferrer nofollow",
     )
     return mark_safe(clean)  # noqa: S308 - sanitised in the line above
+
+
+def _is_costly(text: str) -> bool:
+    lines = text.splitlines()
+    widest = max((line.count("|") for line in lines), default=0)
+    return widest * len(lines) > MOST_CELLS
 
 
 def _lower(token: Token) -> None:

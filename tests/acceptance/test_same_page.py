@@ -180,3 +180,36 @@ def test_a_text_takes_its_form_block_by_block_while_it_grows(told):
     expect(grown).to_contain_text("<b>no tag</b>")
     expect(grown.locator("a, b")).to_have_count(0)
     browsers.assert_same(stayed.page, anew.page)
+
+
+NUMBERED = "\n".join(f"{number}. of a block that is laid out in parts" for number in range(400))
+TEXTS = {
+    "a fence in a fence": "````\n```\n\n```\n````\n\nover",
+    "a line that only begins with marks": "```x``` is code\n\nover",
+    "other marks in a fence": "```\n~~~\n\nin\n```\n\nover",
+    "lines of another system": "one\r\n\r\ntwo\r\n\r\nover",
+    "blanks in blank lines": "  \n\none\n \t\n\n\ntwo\n  \nover",
+    "a long block": f"{NUMBERED}\n\nover",
+    "half a sign": "\U0001f600 one\n\nover",
+}
+# Fed in pieces of so many characters; a page that comes later has it whole.
+GROW = """async ([text, size]) => {
+  const { Blocks } = await import('/static/dashboard/js/run/blocks.js');
+  const grown = new Blocks(() => {});
+  document.body.append(grown.element);
+  for (let at = 0; at < text.length; at += size) grown.add(text.slice(at, at + size));
+  const deadline = Date.now() + 10000;
+  const soon = () => new Promise((done) => setTimeout(done, 20));
+  while (grown.isForming && Date.now() < deadline) await soon();
+  return grown.element.outerHTML;
+}"""
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_however_a_text_is_cut_its_blocks_are_the_same_and_their_form_too(page, name):
+    page.goto("/account/")
+    one, three, whole = (page.evaluate(GROW, [TEXTS[name], size]) for size in (1, 3, 10_000))
+
+    assert one == three == whole
+    assert "<p><span>over</span></p>" in whole
+    assert 'class="block"' in whole
