@@ -126,19 +126,19 @@ def shown(client: Client, user: User, run: models.Run, which: int | str) -> str:
     return str(answer.content.decode())
 
 
-def test_the_owner_and_administrators_see_it_and_who_answers_a_gate_does_not(
+def test_whoever_sees_the_run_sees_what_it_was_asked_as_text(
     client, new_run, drain, alice, bob, council
 ):
     asks = {"gateAfter": {"answerers": ["owner", "user:bob"]}}
     run = new_run("<b>Why?</b>", version=council("d > w", d=asks))
     drain()
     seq = completed(run)[0].seq
-    chief = User.objects.create_superuser("chief")
 
-    assert "&lt;b&gt;Why?&lt;/b&gt;" in shown(client, alice, run, seq)
-    assert "You are d." in shown(client, chief, run, seq)
-    assert "is shown to the owner" in shown(client, bob, run, seq)
-    assert "You are d." not in shown(client, bob, run, seq)
+    for user in (alice, bob, User.objects.create_superuser("chief")):
+        assert "&lt;b&gt;Why?&lt;/b&gt;" in shown(client, user, run, seq)
+        assert "You are d." in shown(client, user, run, seq)
+    client.force_login(User.objects.create_user("carol"))
+    assert client.get(f"/runs/{run.pk}/steps/{seq}/input/").status_code == 404
 
 
 def test_of_a_talk_not_even_an_administrator_sees_it(client, new_run, drain, alice):
@@ -150,6 +150,7 @@ def test_of_a_talk_not_even_an_administrator_sees_it(client, new_run, drain, ali
     chief = User.objects.create_superuser("chief")
 
     assert "A secret." in shown(client, alice, run, seq)
+    assert "only its owner sees" in shown(client, chief, run, seq)
     assert "A secret." not in shown(client, chief, run, seq)
 
 
@@ -175,3 +176,27 @@ def test_a_step_that_there_is_not_has_no_input(client, new_run, drain, alice):
 
     for which in ("0", "1", "r0", "99999"):
         assert client.get(f"/runs/{run.pk}/steps/{which}/input/").status_code == 404
+
+
+async def test_a_member_that_failed_has_no_input(client, openai, shipped_blueprints, alice):
+    speaker = Speaker()
+    speaker.bad["gone"] = Answer(status=404)
+    async with provider.serve(speaker) as server:
+        openai(server)
+        blueprint = await models.Blueprint.objects.aget(slug="three-opinions")
+        document = (await sync_to_async(lambda: blueprint.newest)()).document
+        document["nodes"][0]["model"] = "openai:gone"
+        own = await models.Blueprint.objects.acreate(name="mine", owner=alice)
+        version = await own.versions.acreate(number=1, document=document)
+        run = await sync_to_async(runs.create)(
+            topic="Tabs or spaces?", version=version, owner=alice, model="openai:gpt-4o"
+        )
+        await tasks.work(wait=False)
+    failed = await run.events.aget(kind="node.failed")
+    at = f"/runs/{run.pk}/steps/{failed.seq}/"
+
+    def statuses() -> list[int]:
+        client.force_login(alice)
+        return [client.get(at).status_code, client.get(f"{at}input/").status_code]
+
+    assert await sync_to_async(statuses)() == [200, 404]

@@ -490,3 +490,10 @@ async def test_the_providers_council_scores_a_first_draft_low_and_a_revised_one_
         texts.append(reply.text)
 
     assert [json.loads(texts[2])["score"], json.loads(texts[4])["score"]] == [6.5, 8.5]
+
+
+def test_a_name_that_no_column_has_room_for_is_refused_like_any_other(settings):
+    settings.OPENAI_API_KEY = "sk-test"
+    assert llm.resolve("openai:" + "m" * 193)
+    with pytest.raises(errors.ModelUnknown):
+        llm.resolve("openai:" + "m" * 194)

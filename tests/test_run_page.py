@@ -12,7 +12,7 @@ from django.test import Client
 from experience.dashboard import changes, plan, prose
 from runtime import gates, models, runs
 from runtime.llm import script
-from tests import conftest
+from tests import conftest, councils
 
 HOSTILE = (
     "# Title\n\n<script>alert(1)</script> <img src=x onerror=alert(1)>\n\n"
@@ -457,8 +457,8 @@ def test_blocks_of_a_growing_text_become_harmless_html_in_their_order(page):
         ({"blocks": [1]}, 400),
         ({}, 400),
         ([], 400),
-        ({"blocks": ["x" * 100_001] * 2}, 413),
-        ({"blocks": [""] * 5_001}, 413),
+        ({"blocks": ["x" * 50_001] * 2}, 413),
+        ({"blocks": [""] * 1_001}, 413),
     ],
 )
 def test_blocks_that_are_none_or_too_many_are_refused(page, body, status):
@@ -470,6 +470,29 @@ def test_blocks_that_are_none_or_too_many_are_refused(page, body, status):
 
 def test_who_is_signed_out_is_given_no_html(client):
     assert form(client, {"blocks": ["a"]}).status_code == 401
+
+
+def test_half_a_sign_is_given_its_form_too(page):
+    assert form(page, {"blocks": ["\ud800"]}).json()["html"] == ["<p>\ufffd</p>\n"]
+
+
+def test_a_table_that_would_fill_itself_up_is_shown_as_it_was_written():
+    assert prose.html("|" + "a|" * 500 + "\n|" + "-|" * 500 + "\n" + "|x\n" * 14_000) is None
+
+
+def test_a_label_turns_nothing_around_where_it_stands(page, shipped_blueprints, alice, drain):
+    document = councils.document("d > w", w={"gateBefore": {}})
+    document["nodes"][1]["label"] = "\u202eabc\u2066"
+    blueprint = models.Blueprint.objects.create(name="Turned", owner=alice)
+    version = blueprint.versions.create(number=1, document=document)
+    run = runs.create(topic="A topic", version=version, owner=alice, model="demo:instant")
+    drain()
+    shown = page.get(f"/runs/{run.pk}/gates/{conftest.the_gate(run).pk}/").content.decode()
+
+    assert data_of(page.get(f"/runs/{run.pk}/"))["plan"]["nodes"][1]["label"] == "abc"
+    assert "before abc" in page.get("/approvals/").content.decode()
+    assert "abc is next." in shown
+    assert "\u202e" not in shown
 
 
 # --- and the admin ---------------------------------------------------------------------

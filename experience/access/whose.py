@@ -74,10 +74,10 @@ def find_own_run(user: Any, run_id: UUID) -> runtime.Run:
 
 
 def may_see_inputs(user: Any, run: runtime.Run) -> bool:
-    """Whether the user may see what the run's models were asked: its owner may. An
-    administrator too, but not of a run that was told of somebody's conversation; who answers
-    its gates may not, for the prompts may be of a blueprint that is not shown to them."""
-    return run.owner_id == user.pk or (user.is_superuser and not run.context)
+    """Whether one who may see the run may see what its models were asked. Who sees a run sees
+    what it runs, prompts and all; but of a run that was told of a conversation only the owner,
+    for not even an administrator sees another's."""
+    return run.owner_id == user.pk or not run.context
 
 
 def check_may_answer(user: Any, gate: runtime.Gate) -> None:

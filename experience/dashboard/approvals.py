@@ -81,4 +81,5 @@ def _told(gate: models.Gate, user: Any) -> Asked:
 
 
 def _labels(document: Mapping[str, Any]) -> dict[str, str]:
-    return {node["id"]: node.get("label") or node["id"] for node in document["nodes"]}
+    nodes = document["nodes"]
+    return {node["id"]: told.plain(node.get("label") or node["id"]) for node in nodes}

@@ -20,11 +20,12 @@ _DRAFTS = ("node.completed", "gate.answered")
 def about(run: models.Run, gate: models.Gate, user: Any) -> dict[str, Any]:
     """What its template shows."""
     asked = gates.as_json(gate)
-    labels = {n.id: n.label or n.id for n in runs.document_of(run).nodes}
+    labels = {n.id: told.plain(n.label or n.id) for n in runs.document_of(run).nodes}
     context = {
         "run": run,
         "gate": asked,
         "where": told.where(asked, labels),
+        "why": told.plain(asked["why"]),
         "is_open": gate.answered_at is None and run.status == models.Status.PAUSED,
         "may_answer": _may_answer(user, gate),
     }
@@ -82,7 +83,7 @@ def _facts(
         following = ", ".join(labels.get(each, each) for each in asked["next_nodes"])
         yield "if approved, next is", following
     if asked["answerers"] != ["owner"]:
-        yield "to be answered by", ", ".join(asked["answerers"])
+        yield "to be answered by", told.plain(", ".join(asked["answerers"]))
 
 
 def _limit(asked: Mapping[str, Any]) -> dict[str, Any] | None:

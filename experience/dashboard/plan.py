@@ -8,6 +8,7 @@ and a row may be fractions.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from experience.dashboard import told
 from runtime import blueprints, models, nodes, runs
 from runtime.blueprints import document as documents
 from runtime.blueprints import layout
@@ -20,8 +21,8 @@ def of(run: models.Run) -> dict[str, Any]:
     blueprint = runs.document_of(run)
     graph = documents.graph(blueprint.nodes, blueprint.edges)
     plan = _plan(blueprint.nodes, graph, run.god_mode)
-    for told, node in zip(plan["nodes"], blueprint.nodes, strict=True):
-        told |= _goal(node) if graph.decides(node.id) == "verdict" else {}
+    for drawn, node in zip(plan["nodes"], blueprint.nodes, strict=True):
+        drawn |= _goal(node) if graph.decides(node.id) == "verdict" else {}
     return {
         "name": run.blueprint_version.blueprint.name,
         **plan,
@@ -75,7 +76,7 @@ def _spot(place: layout.Place) -> tuple[float, float]:
 def _node(node: Node, graph: Graph, grid: layout.Layout, is_gated: bool) -> dict[str, Any]:
     return {
         "id": node.id,
-        "label": node.label or node.id,
+        "label": told.plain(node.label or node.id),
         "kind": graph.kinds[node.id],
         "spot": _spot(grid.places[node.id]),
         "lowest": node.id in grid.lowest,

@@ -111,8 +111,8 @@ def show_step(request: HttpRequest, run_id: UUID, which: str) -> HttpResponse:
 def show_input(request: HttpRequest, run_id: UUID, which: str) -> HttpResponse:
     """What a finished step asked its model, for those who may know."""
     found = step.find(_find(request, run_id), which)
-    if found is None:
-        raise Http404("No finished step of this run has this number.")
+    if found is None or found.event.kind != "node.completed":
+        raise Http404("No completed step of this run has this number.")
     # A reused step happened in another run.
     run = models.Run.objects.get(pk=found.event.run_id)
     may = access.may_see_inputs(request.user, run)

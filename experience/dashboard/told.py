@@ -1,5 +1,6 @@
 """Numbers and states as all pages write them."""
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -8,6 +9,8 @@ from experience import outcomes
 from runtime import models
 
 _THIN = "\u202f"
+# Unicode's marks, embeddings, overrides and isolates of direction.
+_TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class State(NamedTuple):
@@ -57,6 +60,11 @@ def duration(span: timedelta) -> str:
     if hours:
         return f"{hours} h {minutes % 60:02} m"
     return f"{minutes} m {seconds % 60} s" if minutes else f"{seconds} s"
+
+
+def plain(name: str) -> str:
+    """A name to be put into a sentence: without the signs that turn around what follows."""
+    return _TURNING.sub("", name)
 
 
 def where(gate: Mapping[str, Any], labels: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ _DEMO_MODELS = frozenset({"council", "instant"})
 # Slashes, colons and the like are part of real names (`openai:org/model:free`); blanks
 # and control characters are not.
 _FORM = re.compile(r"(?P<provider>[a-z]+):(?P<model>[^\s\x00-\x1f\x7f]{1,200})")
+LONGEST = 200  # characters, the provider's included
 _PROVIDERS = ("openai", "anthropic", "demo")
 
 
@@ -33,7 +34,7 @@ def resolve(name: str) -> str:
 def split(full: str) -> tuple[str, str]:
     """The provider and the model of a full name."""
     match = _FORM.fullmatch(full)
-    if match is None or match["provider"] not in _PROVIDERS:
+    if match is None or len(full) > LONGEST or match["provider"] not in _PROVIDERS:
         raise errors.ModelUnknown(model=full)
     return match["provider"], match["model"]
 

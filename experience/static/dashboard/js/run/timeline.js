@@ -13,8 +13,9 @@ export class Timeline {
     this.marks = new Map();
     this.home.className = "timeline";
     this.home.setAttribute("role", "img");
-    this.home.append(...page.about.plan.nodes.map((node) => this.#lane(node)));
-    this.over = this.home.appendChild(element("div", "over"));
+    const lanes = this.home.appendChild(element("div", "lanes"));
+    lanes.append(...page.about.plan.nodes.map((node) => this.#lane(node)));
+    this.over = lanes.appendChild(element("div", "over"));
     this.scale = this.home.appendChild(element("p", "scale grey"));
     this.scale.dataset.clock = "";
   }
