@@ -85,14 +85,14 @@ class Eye:
         self.page.goto("about:blank")
         before, begun = self._scripts(), time.perf_counter()
         self.page.goto(url, wait_until="commit")
-        self._until(steps, len(WORDS) * (TOKENS if steps == LARGE else 1))
+        self._until(steps, _letters(TOKENS if steps == LARGE else 1))
         return time.perf_counter() - begun, self._scripts() - before
 
     def grow(self, database: futures.Executor, run: models.Run, more: int) -> float:
         """Seconds of scripts while the run goes on."""
         before = self._scripts()
         database.submit(_go_on, run, more).result()
-        self._until(LARGE, len(WORDS) * (TOKENS + more))
+        self._until(LARGE, _letters(TOKENS + more))
         return self._scripts() - before
 
     def _until(self, steps: int, letters: int) -> None:
@@ -160,6 +160,11 @@ def _tokens(number: int, count: int) -> list[tuple[str, dict[str, Any]]]:
         ("node.token", {"node": node, "task": f"task{number}", "text": WORDS + _break(piece)})
         for piece in range(1, count + 1)
     ]
+
+
+def _letters(pieces: int) -> int:
+    """So many are shown at least of so many pieces: a block ends without its last blank."""
+    return len(WORDS) * pieces - pieces // PARAGRAPH - 1
 
 
 def _break(piece: int) -> str:
