@@ -172,12 +172,10 @@ def test_a_draft_is_changed_at_a_gate_and_a_step_sent_back(page, stack):
     page.get_by_label("Send it to").select_option("writer_agent")
     page.get_by_role("button", name="Reject", exact=True).click()
     expect(page.locator(".gate")).to_contain_text("Before Writer")
-    decisions = page.locator(".decision")
-    expect(decisions).to_contain_text(
-        ["rejectedbefore Master", "changedbefore Critic", "approved"]
-    )
-    expect(decisions.nth(0)).to_contain_text("Sent to Writer.")
-    expect(decisions.nth(1)).to_contain_text("by testerThe draft was changed.")
+    given = page.locator(".answer-at-gate")
+    expect(given).to_contain_text(["rejectedbefore Master", "changedbefore Critic", "approved"])
+    expect(given.nth(0)).to_contain_text("Sent to Writer.")
+    expect(given.nth(1)).to_contain_text("by testerThe draft was changed.")
 
     answers = [e["data"] for e in stack.log(run_id) if e["kind"] == "gate.answered"]
     assert [each["action"] for each in answers] == ["approve", "modify", "reject"]

@@ -1,7 +1,7 @@
 // From times to places between 0 and 1. While nobody works (a gate over night, a run retried next
 // week) time is drawn shorter than it was, so that the work can still be seen. Pure.
 
-const LEAST_MS = 1_000;
+const LEAST_MS = 1_000; // a wait that is shorter nobody calls one: it is drawn as long as it was
 const SHARE = 0.08; // of the time of work: what a wait takes at most
 
 /** `at(ms)`; `waits`: those drawn shorter, as `{from, to}`; `from`, `to`: the whole. */

@@ -53,7 +53,7 @@ export class Text {
     const steps = new Map(state.steps.map((step) => [step.id, step]));
     for (const { step: id, gate } of state.order) {
       if (gate) {
-        this.#decision(state, gate);
+        this.#answer(state, gate);
         continue;
       }
       const step = steps.get(id);
@@ -85,13 +85,13 @@ export class Text {
     );
   }
 
-  /** What a person, or a deadline, has decided at a gate. */
-  #decision(state, id) {
+  /** How a person, or a deadline, has answered a gate. */
+  #answer(state, id) {
     const gate = state.gates.find((each) => each.id === id);
     if (!gate || this.rows.has(id)) return;
     const item = document.createElement("li");
     const row = document.createElement("div");
-    row.className = "step decision";
+    row.className = "step answer-at-gate";
     row.append(stateOf("asks", "asks", DONE[gate.action] ?? gate.action), span("what", `${where(state, gate)} · by ${gate.by}`));
     for (const text of remarks(state, gate.said)) row.append(span("remark", text));
     item.append(row);
@@ -118,7 +118,7 @@ export class Text {
 
 const DONE = { approve: "approved", modify: "changed", reject: "rejected" };
 
-/** What was said beside a decision. */
+/** What was said beside an answer. */
 function* remarks(state, { current_draft: draft, feedback, comment, next_node: to }) {
   if (draft !== undefined) yield "The draft was changed.";
   if (to) yield `Sent to ${nodeOf(state, to).label}.`;
