@@ -35,8 +35,8 @@ _KEPT = {"django_migrations", "django_content_type", "auth_permission"}
 def _quickly_emptied(_no_session_left_behind: None) -> Iterator[None]:
     """Empty the tables after a test with real transactions by DELETE, procrastinate's as well.
 
-    Django truncates them, leaves procrastinate's alone, and makes all permissions anew: for
-    the few rows of a test that takes a hundred times as long.
+    Django truncates them, leaves procrastinate's alone, and makes all permissions anew, which
+    took 0.3 s after each test, for a few rows.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", _empty)

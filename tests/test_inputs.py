@@ -200,3 +200,18 @@ async def test_a_member_that_failed_has_no_input(client, openai, shipped_bluepri
         return [client.get(at).status_code, client.get(f"{at}input/").status_code]
 
     assert await sync_to_async(statuses)() == [200, 404]
+
+
+def test_of_a_fork_whose_parent_is_gone_its_own_steps_still_show_theirs(
+    client, new_run, drain, alice
+):
+    parent = new_run("Of both?")
+    drain()
+    child = runs.fork(parent, owner=alice, after=completed(parent)[1].seq)
+    drain()
+    parent.delete()
+    client.force_login(alice)
+
+    assert client.get(f"/runs/{child.pk}/").status_code == 200
+    assert client.get(f"/runs/{child.pk}/steps/r3/input/").status_code == 404
+    assert "Of both?" in shown(client, alice, child, completed(child)[0].seq)
