@@ -134,10 +134,13 @@ def test_a_step_is_chosen_everywhere_and_the_address_keeps_it(page, stack):
 
 def test_a_run_is_stopped_and_says_by_whom(page, stack):
     run_id = stack.start_run()
+    stacks.wait_until(lambda: [e for e in stack.log(run_id) if e["kind"] == "node.token"])
+    stack.signal("worker0", signal.SIGSTOP)  # so that the draft is not done before the click
     watch(page, stack, run_id)
-    is_being_written(page, 40)
+    is_being_written(page, 0)
     page.get_by_role("button", name="Stop").click()
     page.get_by_role("button", name="Stop for good?").click()
+    stack.signal("worker0", signal.SIGCONT)
 
     is_ended(page, "Cancelled by tester")
     assert stack.status(run_id) == "cancelled"
