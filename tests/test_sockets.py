@@ -7,12 +7,14 @@ from datetime import timedelta
 import pytest
 from asgiref.sync import sync_to_async
 from django.conf import settings as django_settings
+from django.db import transaction
 from django.test import Client as Browser
 from django.utils import timezone
 
 from experience import access, feed, watch
 from experience import models as credentials
 from experience.consumers import window
+from experience.feed import latest
 from runtime import events, models, runs
 from tests.sockets import connect
 
@@ -163,10 +165,8 @@ async def test_rings_that_come_twice_late_or_in_the_wrong_order_change_nothing(n
 
 
 def _append(run, n):
-    from django.db import transaction
-
     with transaction.atomic():
-        events.append(run, "node.token", key=f"t{n}", node="a", task="t", text="x")
+        events.append(run, "node.token", key=f"t{n}", node="a", task=f"t{n}", text="x")
 
 
 async def test_a_ring_is_taken_only_if_it_follows_on_what_is_known(new_run):
@@ -203,6 +203,51 @@ async def test_many_sockets_of_one_run_share_one_feed_and_one_read(
 
     assert len(reads) == 1
     assert len({len(page) for page in pages}) == 1
+
+
+async def test_tokens_that_wait_for_a_reader_come_as_one_and_the_cursor_passes_none(
+    new_run, alice
+):
+    """Rules 4 and 6: the text whole, the `seq` of its last token, no other text passed over."""
+    run = await sync_to_async(new_run)()
+    told = [("t", "One "), ("t", "two "), ("u", "aside"), ("t", "three")]
+    await sync_to_async(_append_texts)(run, told)
+    async with connect(run.pk, alice) as client:
+        frames = [await client.frame() for _ in range(5)]
+    async with connect(run.pk, alice, query="?after=2") as client:
+        later = [await client.frame() for _ in range(4)]
+
+    assert [(frame["seq"], frame["text"]) for frame in frames[2:]] == [
+        (3, "One two "),
+        (4, "aside"),
+        (5, "three"),
+    ]
+    assert [frame["text"] for frame in later[1:]] == ["two ", "aside", "three"]
+    log = await sync_to_async(events.since)(run.pk, 1)
+    assert frames[2]["at"] == events.stamp(log[0].at)
+
+
+async def test_tokens_are_joined_to_so_much_and_no_more(new_run, monkeypatch):
+    run = await sync_to_async(new_run)()
+    monkeypatch.setattr(latest, "JOINED_BYTES", 1_000)
+    data = {"node": "a", "task": "t", "text": "x" * 300}
+    at = timezone.now()
+    entries = [latest.Entry(events.Logged(run.pk, n, "node.token", data, at)) for n in range(5)]
+
+    joined = list(feed.joined(entries))
+
+    assert [(entry.event.seq, len(entry.event.data["text"])) for entry in joined] == [
+        (1, 600),
+        (3, 600),
+        (4, 300),
+    ]
+    assert joined[-1] is entries[-1]
+
+
+def _append_texts(run, told):
+    for n, (task, text) in enumerate(told):
+        with transaction.atomic():
+            events.append(run, "node.token", key=f"t{n}", node="a", task=task, text=text)
 
 
 async def test_the_feed_forgets_tokens_as_the_log_does(new_run):
@@ -275,7 +320,7 @@ def _append_many(run, count, size=10):
             seq=run.last_seq + n + 1,
             kind="node.token",
             key=f"many{n}",
-            data={"node": "a", "task": "t", "text": "x" * size},
+            data={"node": "a", "task": f"t{n}", "text": "x" * size},
             at=timezone.now(),
         )
         for n in range(count)

@@ -67,7 +67,7 @@ class CouncilConsumer(Socket):
                 await self.close(protocol.ENDED)  # it has had the end already
                 return
             while True:
-                for entry in await followed.after(after):
+                for entry in feed.joined(await followed.after(after)):
                     after = entry.event.seq
                     ends = entry.event.kind in events.ENDS
                     if ends and after < followed.head:

@@ -8,6 +8,6 @@ rules 3 and 4).
 """
 
 from experience.feed.hubs import hub
-from experience.feed.latest import Feed
+from experience.feed.latest import Feed, joined
 
-__all__ = ["Feed", "hub"]
+__all__ = ["Feed", "hub", "joined"]
