@@ -5,7 +5,7 @@ from typing import Any, cast
 from django.contrib import admin
 from django.contrib.auth import admin as auth
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -15,11 +15,16 @@ from experience import models
 from runtime.admin.readonly import ReadOnly
 from runtime.admin.workshop import Workshop
 
-admin.site.unregister(User)
+admin.site.unregister([User, Group])
+
+
+@admin.register(Group)
+class GroupAdmin(Workshop, auth.GroupAdmin):
+    """Django's own."""
 
 
 @admin.register(User)
-class UserAdmin(auth.UserAdmin):
+class UserAdmin(Workshop, auth.UserAdmin):
     """Django's own, but nobody is deleted here: conversations, blueprints and with them the
     versions of other people's runs would go too. Who is no longer "active" can do nothing."""
 
