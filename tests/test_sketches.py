@@ -385,13 +385,22 @@ def test_a_file_begins_a_new_one_in_the_newest_format(page, alice):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "no JSON", "[]", "[" * 100_000, '{"a":' * 60 + "1" + "}" * 60, '{"a":1e999}']
+    "text",
+    ["", "no JSON", "[]", "[" * 100_000, '{"nodes":' * 60 + "1" + "}" * 60, '{"nodes":1e999}'],
 )
 def test_what_is_no_document_makes_no_sketch_and_says_so(page, alice, text):
     answer = page.post("/blueprints/sketches/", {"document": text}, follow=True)
 
     assert answer.redirect_chain == [("/blueprints/", 302)]
     assert "Nothing was made of this." in answer.content.decode()
+    assert not models.Sketch.objects.exists()
+
+
+def test_json_that_is_no_blueprint_makes_no_sketch_and_says_what_is_missing(page, alice):
+    file = io.BytesIO(b'{"name": "left-pad", "version": "1.3.0"}')
+    answer = page.post("/blueprints/sketches/", {"file": file}, follow=True)
+
+    assert "no blueprint: it has no `nodes`" in answer.content.decode()
     assert not models.Sketch.objects.exists()
 
 

@@ -61,13 +61,23 @@ def _begun(request: HttpRequest) -> models.Sketch:
     if sent := request.FILES.get("file"):
         if (sent.size or 0) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             raise RequestDataTooBig("The file is too large.")
-        return sketches.begin(request.user, answering.parsed(sent.read()))
+        return sketches.begin(request.user, _imported(sent.read()))
     if "document" in said:
-        return sketches.begin(request.user, answering.parsed(said["document"].encode()))
+        return sketches.begin(request.user, _imported(said["document"].encode()))
     if "blueprint" in said:
         number = _number(said["version"]) if "version" in said else None
         return sketches.begin_of(request.user, _id(said["blueprint"]), number=number)
     return sketches.begin(request.user)
+
+
+def _imported(text: bytes) -> Any:
+    """Whatever may be a blueprint, with faults or of an older format."""
+    document = answering.parsed(text)
+    if isinstance(document, dict) and "nodes" not in document:
+        raise answering.NotReadable(
+            "It is JSON, but no blueprint: it has no `nodes`. Take a file that was exported."
+        )
+    return document
 
 
 def _id(text: str) -> UUID:
