@@ -161,13 +161,15 @@ def test_a_gate_that_is_answered_in_one_window_disappears_in_the_other(windows, 
     browsers.assert_same(one, other)
 
 
-def test_a_draft_is_changed_at_a_gate_and_a_step_sent_back(page, stack):
+def test_a_draft_is_changed_at_a_gate_over_a_reload_and_a_step_sent_back(page, stack):
     run_id = stack.start_run(god_mode=True, model="demo:instant")
     watch(page, stack, run_id)
     page.get_by_role("button", name="Approve").click()
     expect(page.locator(".gate")).to_contain_text("Before Critic")
     page.get_by_role("button", name="Change …").click()
     page.get_by_label("The draft as it is to go on").fill("Mine, and better.")
+    page.reload()
+    expect(page.get_by_label("The draft as it is to go on")).to_have_value("Mine, and better.")
     page.get_by_role("button", name="Go on with these changes").click()
     expect(page.locator(".gate")).to_contain_text("Before Master")
     expect(page.locator(".gate")).to_contain_text("Mine, and better.")

@@ -3,6 +3,7 @@
 import { send } from "../send.js";
 import { fragment } from "./fragment.js";
 import { openGates } from "./reading.js";
+import { forget, remember, typed } from "./typed.js";
 import { whole } from "./words.js";
 
 export class Gates {
@@ -30,7 +31,7 @@ export class Gates {
     this.sections.set(id, section);
     this.home.append(section);
     section.replaceChildren(...(await fragment(`gates/${id}/`)).childNodes);
-    prepare(section, (answer) => this.#answer(section, { gate_id: id, ...answer }));
+    prepare(section, id, (answer) => this.#answer(section, { gate_id: id, ...answer }));
     for (const time of section.querySelectorAll("time[data-at]")) {
       const moment = new Date(time.dateTime);
       time.textContent = `${moment.toLocaleString("en-GB")}, in ${whole(moment - this.page.now())}`;
@@ -41,6 +42,7 @@ export class Gates {
     const hadFocus = section.contains(document.activeElement);
     section.remove();
     this.sections.delete(id);
+    forget(id);
     if (hadFocus) document.getElementById("main").focus();
   }
 
@@ -59,9 +61,12 @@ export class Gates {
   }
 }
 
-function prepare(section, give) {
+function prepare(section, id, give) {
   const form = section.querySelector("form.answer");
   if (!form) return;
+  remember(form, id);
+  const part = typed(form)[0]?.closest("[data-part]")?.dataset.part;
+  if (part) show(form, part, true);
   for (const opener of form.querySelectorAll("[data-opens]")) {
     opener.addEventListener("click", () => toggle(form, opener.dataset.opens));
   }
@@ -78,11 +83,17 @@ function prepare(section, give) {
 }
 
 function toggle(form, part) {
+  const fieldset = form.querySelector(`[data-part="${part}"]`);
+  show(form, part, fieldset.hidden);
+  if (!fieldset.hidden) setTimeout(() => fieldset.querySelector("textarea, select")?.focus());
+}
+
+/** Open or close one part; the others are closed. */
+function show(form, part, isToOpen) {
   for (const fieldset of form.querySelectorAll("[data-part]")) {
-    const isOpen = fieldset.dataset.part === part && fieldset.hidden;
+    const isOpen = fieldset.dataset.part === part && isToOpen;
     fieldset.hidden = !isOpen;
     form.querySelector(`[data-opens="${fieldset.dataset.part}"]`)?.setAttribute("aria-expanded", String(isOpen));
-    if (isOpen) setTimeout(() => fieldset.querySelector("textarea, select")?.focus());
   }
 }
 
