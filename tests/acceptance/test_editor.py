@@ -258,6 +258,27 @@ def test_what_is_typed_in_one_field_is_one_step_and_an_id_takes_its_edges_along(
     assert kept(page) == LOOP
 
 
+def test_what_is_being_typed_stays_when_the_server_answers_meanwhile(page, stack):
+    begin_loop(page, stack)
+    page.get_by_role("button", name=re.compile("^Judge critic")).press("Enter")
+    page.get_by_label("Id").fill("rea")
+    # Another field's change is kept and checked, and the form is drawn anew with the answer.
+    page.evaluate(CHANGED_ELSEWHERE)
+    assert kept(page)["nodes"][1]["label"] == "Other"
+    page.get_by_label("Id").press("End")
+    page.keyboard.type("der")
+    page.keyboard.press("Tab")
+
+    assert [each["id"] for each in kept(page)["nodes"]] == ["author", "reader", "last"]
+
+
+CHANGED_ELSEWHERE = """() => {
+    const label = document.getElementById("field-label");
+    label.value = "Other";
+    label.dispatchEvent(new Event("input", { bubbles: true }));
+}"""
+
+
 def test_a_count_of_calls_is_dropped_once_the_graph_is_another(page, stack):
     begin_loop(page, stack, calls={"least": 3, "most": 11})
     page.get_by_role("button", name=re.compile("^Judge critic")).press("Enter")

@@ -1,5 +1,6 @@
 """The page of a run in a browser, on the real stack."""
 
+import contextlib
 import re
 import signal
 from collections.abc import Iterator
@@ -46,15 +47,33 @@ def is_being_written(page: Page, length: int) -> None:
     stacks.wait_until(lambda: page.evaluate(WRITTEN) > length, seconds=20)
 
 
+@contextlib.contextmanager
+def frozen(stack: stacks.Stack, run_id: str, *, step: int = 1) -> Iterator[None]:
+    """While the n-th step of a run is being written; the worker stands still, so that it is not
+    done before the test has done its part."""
+
+    def is_writing() -> bool:
+        kinds = [event["kind"] for event in stack.log(run_id)]
+        return kinds.count("node.started") == step and kinds[-1] == "node.token"
+
+    stacks.wait_until(is_writing)
+    stack.signal("worker0", signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        stack.signal("worker0", signal.SIGCONT)
+
+
 # --- watching --------------------------------------------------------------------------
 
 
 def test_a_run_is_watched_from_its_beginning_to_its_end(page, stack):
     run_id = stack.start_run("What is <b>good</b>?")
-    watch(page, stack, run_id)
-    expect(sentence(page)).to_have_text("Master is writing the first draft …")
-    is_being_written(page, 40)
-    expect(node(page, "Master")).to_have_accessible_name("Master, writing, round 1")
+    with frozen(stack, run_id):
+        watch(page, stack, run_id)
+        expect(sentence(page)).to_have_text("Master is writing the first draft …")
+        is_being_written(page, 0)
+        expect(node(page, "Master")).to_have_accessible_name("Master, writing, round 1")
     is_ended(page, "Approved by the critic: last score 8.5")
 
     result = page.locator("#result")
@@ -79,13 +98,11 @@ def test_a_page_reloaded_in_the_middle_of_a_text_equals_the_one_that_stayed(wind
     run_id = stack.start_run()
     for page in (stayed, reloaded):
         watch(page, stack, run_id)
-    expect(sentence(stayed)).to_contain_text("Master is writing draft 2")
-    is_being_written(stayed, 100)
-    reloaded.reload()
-    is_being_written(reloaded, 100)
-    stack.signal("worker0", signal.SIGSTOP)  # so that there is a moment to compare
-    browsers.assert_same(stayed, reloaded)
-    stack.signal("worker0", signal.SIGCONT)
+    with frozen(stack, run_id, step=3):
+        expect(sentence(stayed)).to_contain_text("Master is writing draft 2")
+        reloaded.reload()
+        is_being_written(reloaded, 0)
+        browsers.assert_same(stayed, reloaded)
     is_ended(stayed, "Approved by the critic: last score 8.5")
     is_ended(reloaded, "Approved by the critic: last score 8.5")
     browsers.assert_same(stayed, reloaded)
@@ -97,9 +114,10 @@ def test_a_page_reloaded_in_the_middle_of_a_text_equals_the_one_that_stayed(wind
 def test_a_server_that_is_killed_and_started_again_costs_the_page_nothing(windows, stack):
     page, later = windows(), windows()
     run_id = stack.start_run()
-    watch(page, stack, run_id)
-    is_being_written(page, 60)
-    stack.kill("server")
+    with frozen(stack, run_id):
+        watch(page, stack, run_id)
+        is_being_written(page, 0)
+        stack.kill("server")
     expect(page.locator("#line")).to_have_text("Reconnecting; the run goes on.")
     stack.start_server()
     expect(page.locator("#line")).to_have_text("")
@@ -134,13 +152,11 @@ def test_a_step_is_chosen_everywhere_and_the_address_keeps_it(page, stack):
 
 def test_a_run_is_stopped_and_says_by_whom(page, stack):
     run_id = stack.start_run()
-    stacks.wait_until(lambda: [e for e in stack.log(run_id) if e["kind"] == "node.token"])
-    stack.signal("worker0", signal.SIGSTOP)  # so that the draft is not done before the click
-    watch(page, stack, run_id)
-    is_being_written(page, 0)
-    page.get_by_role("button", name="Stop").click()
-    page.get_by_role("button", name="Stop for good?").click()
-    stack.signal("worker0", signal.SIGCONT)
+    with frozen(stack, run_id):
+        watch(page, stack, run_id)
+        is_being_written(page, 0)
+        page.get_by_role("button", name="Stop").click()
+        page.get_by_role("button", name="Stop for good?").click()
 
     is_ended(page, "Cancelled by tester")
     assert stack.status(run_id) == "cancelled"
@@ -218,11 +234,11 @@ def test_a_run_that_is_over_is_run_again_with_the_same_settings(page, stack):
 def test_what_works_pulses_but_not_for_those_who_asked_for_rest(windows, stack):
     moved, rested = windows(), windows(reduced_motion="reduce")
     run_id = stack.start_run()
-    for page in (moved, rested):
-        watch(page, stack, run_id)
-    is_being_written(rested, 10)
-    is_being_written(moved, 10)
-    moving = [page.evaluate("document.getAnimations().length") for page in (moved, rested)]
+    with frozen(stack, run_id):
+        for page in (moved, rested):
+            watch(page, stack, run_id)
+            is_being_written(page, 0)
+        moving = [page.evaluate("document.getAnimations().length") for page in (moved, rested)]
 
     assert moving[0] > 0
     assert moving[1] == 0

@@ -43,8 +43,11 @@ class Field {
     return make("div", { class: wide ? "field wide" : "field" }, name, this.control, this.spec.hint ? this.hint : null, this.told);
   }
 
-  /** Show a value, unless it is just what stands there. */
+  /** Show a value, unless it is just what stands there. What is typed into a late field is in no
+   * document yet, so it stays until the document says something else than it did. */
   show(value) {
+    if (this.spec.late && this.shown && same(this.shown.value, value)) return;
+    this.shown = { value };
     if (!same(this.value(), value)) this.set(value);
   }
 

@@ -33,7 +33,7 @@ export function nodeForm(panel, node) {
     panel.fold("gates", "Gates: where a person decides", ...GATES.map((gate) => gateFields(panel, kind, base, gate, mine))),
     more.length ? panel.fold("more", "More settings", ...more.map(setting)) : null,
     panel.fold("place", "Place and tools", ...["x", "y"].map((axis) =>
-      panel.field({ name: `position.${axis}`, type: "number", label: `Position ${axis}`, late: true, none: "laid out" }, [...base, "position", axis], null, (value) => stand(panel, node, axis, value))),
+      panel.field({ name: `position.${axis}`, type: "number", label: `Position ${axis}`, late: true, none: "laid out" }, [...base, "position", axis], null, (value, made) => stand(panel, node, axis, value, made))),
       panel.field({ name: "tools.webSearch", type: "yes", label: "Web search" }, [...base, "tools", "webSearch"], mine("tools")),
       panel.field({ name: "tools.pdfReader", type: "yes", label: "PDF reader" }, [...base, "tools", "pdfReader"], mine("tools")),
       make("p", { class: "hint wide" }, "Tools are kept with the blueprint; the kinds that ship do not use them yet.")),
@@ -115,10 +115,11 @@ function turn(panel, node, kind) {
   editor.change(next, [name(called(current)), ` is a ${kind} now`, gone.length ? `; ${gone.join(", ")} removed, which it does not know` : ""]);
 }
 
-function stand(panel, node, axis, value) {
+function stand(panel, node, axis, value, made) {
   const { editor } = panel;
   const current = now(panel, node);
   const place = editor.picture.places.get(current.key);
   if (typeof value === "number") editor.put(current.key, { ...place, [axis]: value }, { isTyped: true });
   else editor.change(put(editor.document, ["nodes", node.index, "position", axis], value), ["position changed"]);
+  made.set(at(editor.document, ["nodes", node.index, "position", axis])); // not where it was put, if another is there
 }
