@@ -22,7 +22,9 @@ from psycopg_pool import AsyncConnectionPool
 
 from bench import report
 from bench import system as systems
-from runtime import blueprints, execution, models, nodes, shipped, tasks
+from runtime import blueprints, models, nodes, shipped, tasks
+from runtime.blueprints import compiler
+from runtime.execution.executor import Executor
 
 MODEL = "demo:instant"
 TOPIC = "What is measured?"
@@ -124,7 +126,7 @@ async def _created(system: systems.System, count: int) -> list[models.Run]:
 
 async def _executor(system: systems.System, count: int, concurrency: int) -> float:
     runs = await _created(system, count)
-    executor = execution.Executor("bench")
+    executor = Executor("bench")
     waiting = iter(runs)
 
     async def drive() -> None:
@@ -179,7 +181,7 @@ async def _bare(savers: list[Any], count: int) -> float:
     waiting = iter(range(count))
 
     async def drive(saver: BaseCheckpointSaver[Any] | None) -> None:
-        graph = blueprints.compile(document, _run_node, _ask, checkpointer=saver)
+        graph = compiler.compile(document, _run_node, _ask, checkpointer=saver)
         for _ in waiting:
             run_id = str(uuid.uuid4())
             config: Any = {"configurable": {"thread_id": run_id}, "recursion_limit": 1000}

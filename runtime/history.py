@@ -5,9 +5,12 @@ belong to the time before any event.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-from runtime import blueprints, budgets, checkpoints, errors, models, nodes
+from runtime import budgets, checkpoints, errors, models, nodes
+
+if TYPE_CHECKING:
+    from runtime.blueprints.compiler import Compiled
 
 _SAVER = checkpoints.Saver()
 _STEPS = ("node.completed", "node.failed")
@@ -64,8 +67,8 @@ def transplant(
     until: models.Event,
     child: models.Run,
     *,
-    old: blueprints.Compiled,
-    new: blueprints.Compiled,
+    old: "Compiled",
+    new: "Compiled",
 ) -> None:
     """Let the child go on after a step of the parent in another graph than the parent's.
 
@@ -156,7 +159,7 @@ def _writes(run: models.Run, until: models.Event) -> list[models.CheckpointWrite
     return list(of_step.order_by("task_path", "task_id", "idx"))
 
 
-def _is_alone(run: models.Run, until: models.Event, graph: blueprints.Compiled) -> bool:
+def _is_alone(run: models.Run, until: models.Event, graph: "Compiled") -> bool:
     """Whether no other branch was under way: none in the same step, none waiting to be met."""
     at = _writes(run, until)[0].checkpoint_id
     graph.checkpointer = _SAVER

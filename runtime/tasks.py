@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, LiteralString, TypeVar
+from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -15,7 +15,6 @@ from channels.db import database_sync_to_async as in_thread
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Now
-from langgraph.errors import GraphDrained
 from procrastinate import JobContext
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.models import ProcrastinateJob, ProcrastinateWorker
@@ -25,7 +24,10 @@ from procrastinate.jobs import DeleteJobCondition
 from procrastinate.psycopg_connector import PsycopgConnector
 from procrastinate.worker import Worker
 
-from runtime import execution, gates, logs, runs
+from runtime import gates, logs, runs
+
+if TYPE_CHECKING:
+    from runtime.execution.executor import Executor
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +53,9 @@ def add_chore(chore: Chore) -> None:
 @app.task(name=runs.TASK, queue=runs.QUEUE, pass_context=True)
 async def execute(context: JobContext, *, run_id: str) -> None:
     """Drive one run. The executor is the worker's, given with its context."""
-    executor: execution.Executor = context.additional_context["executor"]
+    executor: Executor = context.additional_context["executor"]
     assert context.job.id is not None
-    with contextlib.suppress(GraphDrained):
-        await executor.execute(UUID(run_id), job_id=context.job.id)
+    await executor.execute(UUID(run_id), job_id=context.job.id)
 
 
 def _is_away(error: ConnectorException) -> bool:
@@ -111,7 +112,9 @@ async def work(*, wait: bool = True, stop: asyncio.Event | None = None) -> None:
     Once stopped, each run goes on to the end of its present node, for at most
     WORKER_DRAIN_SECONDS, and is handed over.
     """
-    executor = execution.Executor(f"{socket.gethostname()}:{os.getpid()}")
+    from runtime.execution.executor import Executor  # LangGraph, which only workers need
+
+    executor = Executor(f"{socket.gethostname()}:{os.getpid()}")
     connector = PatientConnector(
         kwargs=connector_params(), reconnect_timeout=settings.DATABASE_RECONNECT_SECONDS
     )
@@ -145,13 +148,13 @@ async def work(*, wait: bool = True, stop: asyncio.Event | None = None) -> None:
             await executor.writer.close()
 
 
-async def _stop_when(stop: asyncio.Event, worker: Worker, executor: execution.Executor) -> None:
+async def _stop_when(stop: asyncio.Event, worker: Worker, executor: "Executor") -> None:
     await stop.wait()
     executor.drain()
     worker.stop()
 
 
-async def _rescue_always(worker: Worker, executor: execution.Executor) -> None:
+async def _rescue_always(worker: Worker, executor: "Executor") -> None:
     """Look for runs left behind, at a steady pace."""
     strays: set[int] = set()
     while True:
@@ -184,7 +187,7 @@ async def _do(chore: Chore) -> None:
         logger.exception("a chore failed by a mistake of ours")
 
 
-def _strays(worker: Worker, executor: execution.Executor) -> set[int]:
+def _strays(worker: Worker, executor: "Executor") -> set[int]:
     """Jobs that the table says this worker has and that it does not have."""
     jobs = ProcrastinateJob.objects.filter(status="doing", worker_id=worker.worker_id)
     return set(jobs.values_list("pk", flat=True)) - executor.jobs

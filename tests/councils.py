@@ -12,6 +12,7 @@ from typing import Any
 from langgraph.checkpoint.memory import InMemorySaver
 
 from runtime import blueprints, nodes
+from runtime.blueprints import compiler
 
 KINDS = {
     "d": "draft",
@@ -111,7 +112,7 @@ async def run(
 
     saver = InMemorySaver()
     parsed = blueprints.parse(blueprint)
-    graph = blueprints.compile(parsed, run_node, ask or approve, checkpointer=saver)
+    graph = compiler.compile(parsed, run_node, ask or approve, checkpointer=saver)
     config: Any = {"configurable": {"thread_id": "1"}, "recursion_limit": 500}
     told.state = await graph.ainvoke(nodes.initial_state("1", "a topic"), config)
     last = saver.get_tuple(config)

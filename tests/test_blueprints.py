@@ -10,6 +10,7 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
 from runtime import blueprints, errors, nodes, shipped
+from runtime.blueprints import compiler
 from tests import councils
 
 LOOP = ["d > k", "k revise> d", "k approve> w"]
@@ -397,7 +398,7 @@ def _compiled(document: dict[str, Any]) -> dict[str, nodes.Node]:
 
 async def _run(run_node: blueprints.RunNode) -> Any:
     parsed = blueprints.parse(councils.document("d > w"))
-    graph = blueprints.compile(parsed, run_node, councils.approve, checkpointer=InMemorySaver())
+    graph = compiler.compile(parsed, run_node, councils.approve, checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "1"}}
     return await graph.ainvoke(nodes.initial_state("1", "a topic"), config)
 

@@ -10,7 +10,9 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 from langgraph.runtime import RunControl
 
-from runtime import errors, events, execution, nodes, runs, tasks
+from runtime import errors, events, nodes, runs, tasks
+from runtime.execution.attempt import Attempt
+from runtime.execution.executor import Executor
 from tests import provider
 from tests.conftest import nodes_started
 from tests.speech import Answer
@@ -214,11 +216,11 @@ async def test_a_cancel_whose_notification_is_lost_stops_the_run_at_its_next_wri
     monkeypatch.setattr(tasks.app.job_manager, "cancel_job_by_id", lambda *a, **k: True)
     run = await sync_to_async(new_run)()
     claimed = await sync_to_async(_claim)(run)
-    executor = execution.Executor("w")
+    executor = Executor("w")
     await sync_to_async(runs.cancel)(run.pk, by="alice")
 
     with pytest.raises(errors.RunLost):
-        await execution.Attempt(claimed, executor.writer).drive(RunControl())
+        await Attempt(claimed, executor.writer).drive(RunControl())
 
     await executor.writer.close()
     assert [k async for k in _kinds(run)][-1] == "run.cancelled"
@@ -288,10 +290,8 @@ async def test_a_worker_that_was_away_and_comes_back_writes_not_one_event(openai
         server.then(Answer("Said by the one that was away", every=0.2))
         run = await sync_to_async(new_run)(model="openai:gpt-4o")
         claimed = await sync_to_async(_claim)(run)
-        executor = execution.Executor("the one that was away")
-        away = asyncio.create_task(
-            execution.Attempt(claimed, executor.writer).drive(RunControl())
-        )
+        executor = Executor("the one that was away")
+        away = asyncio.create_task(Attempt(claimed, executor.writer).drive(RunControl()))
         await asyncio.wait_for(server.arrived.get(), 10)
         successor = await sync_to_async(_claim)(run)
         before = [event.seq async for event in run.events.order_by("seq")]

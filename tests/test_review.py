@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime import blueprints, errors, nodes, shipped
+from runtime.blueprints import compiler
 from runtime.nodes import anonymity
 from runtime.nodes.review import ReviewSettings
 from tests import provider
@@ -200,7 +201,7 @@ async def test_nothing_that_goes_over_the_wire_names_a_member_or_its_model(serve
     async def no_gate(*_: Any) -> Any:
         raise AssertionError
 
-    graph = blueprints.compile(told, run_node, no_gate)
+    graph = compiler.compile(told, run_node, no_gate)
     final = await graph.ainvoke(nodes.initial_state("1", "Why test?"))
 
     assert final["current_draft"] == "Joined."

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from runtime import blueprints, errors, models, nodes, shipped
+from runtime.blueprints import compiler
 from tests.steps import work
 
 COUNCILS = sorted(path.stem for path in shipped.FOLDER.glob("*.json"))
@@ -40,7 +41,7 @@ class Ran:
         async def no_gate(*_: Any) -> Any:
             raise AssertionError
 
-        graph = blueprints.compile(blueprints.parse(document(slug)), run_node, no_gate)
+        graph = compiler.compile(blueprints.parse(document(slug)), run_node, no_gate)
         self.state = await graph.ainvoke(nodes.initial_state("1", "Should we meet less?"))
         return self
 

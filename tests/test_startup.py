@@ -1,6 +1,8 @@
 """The pieces of `manage.py up`: what ends is started again, and troubles are sentences."""
 
+import os
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -199,3 +201,15 @@ def test_each_worker_has_a_port_of_its_own_for_its_metrics_and_none_without_a_fi
 
     assert [each["WORKER_METRICS_PORT"] for each in told] == ["9101", "9102"]
     assert startup.metrics_port(2) == {}
+
+
+def test_who_drives_no_runs_imports_no_langgraph():
+    """It is a third of what a worker imports, and a server or a command starts without it."""
+    code = (
+        "import django, sys; django.setup()\n"
+        "import councilos.urls, experience.consumers\n"
+        "assert 'langgraph.graph' not in sys.modules\n"
+        "assert 'langsmith' not in sys.modules\n"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "councilos.settings"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)

@@ -280,7 +280,6 @@ def test_without_an_endpoint_nothing_is_set_up_and_nothing_traced():
         "traces.prepare()\n"
         "with traces.start('a', {}) as span:\n"
         "    span.note({}); span.fail('x'); assert span.traceparent == ''\n"
-        # Of the SDK langsmith imports the types, because they are there.
         "assert 'opentelemetry.sdk.trace.export' not in sys.modules\n"
         "assert 'opentelemetry.exporter' not in sys.modules\n"
         "assert threading.active_count() == 1\n"

@@ -2,12 +2,13 @@
 
 A gate is a node of the graph, of its own: going on after an answer runs the gate again, never
 the model. `X~before` takes X's edges in, `X~after` its edges out, which then hang on `X~on`.
+
+For workers: LangGraph is a third of what a process imports, and this module and `execution` are
+the ones that ask for it.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
@@ -16,53 +17,14 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from runtime import nodes
-from runtime.blueprints import document, joins
+from runtime.blueprints import document, gating, joins, runnables
 from runtime.blueprints.document import Document
-from runtime.blueprints.graph import APPROVE, Graph
-
-RunNode = Callable[[nodes.Node, nodes.State, str], Awaitable[Mapping[str, Any]]]
-"""Runs a node: given it, the state, and the id of the task (the same when it is taken up again
-after a crash). Returns what changes in the state."""
+from runtime.blueprints.gating import Ask, Gate
+from runtime.blueprints.graph import Graph
+from runtime.blueprints.runnables import RunNode
 
 Builder = StateGraph[nodes.State, None, nodes.State, nodes.State]
 Compiled = CompiledStateGraph[nodes.State, None, nodes.State, nodes.State]
-
-Place = Literal["before", "after", "iterations"]
-
-
-class Passage(NamedTuple):
-    """How a run goes on from a gate: what changes in the state, and the node that it is sent
-    to; None is the way it would have gone."""
-
-    updates: Mapping[str, Any]
-    to: str | None = None
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A place in a graph where a run may wait for a person."""
-
-    node: nodes.Node
-    place: Place
-    """Before or after the node, or (iterations) after it when it has reached its limit."""
-    settings: nodes.GateSettings
-    graph: Graph
-
-    @cached_property
-    def targets(self) -> list[str]:
-        """The nodes that a person may send the run to."""
-        place: Literal["before", "after"] = "before" if self.place == "before" else "after"
-        return joins.sound_targets(self.graph, self.node.id, place)
-
-    def next_nodes(self, state: nodes.State) -> list[str]:
-        """Where the run goes if nobody changes its way."""
-        if self.place == "before":
-            return [self.node.id]
-        return sorted(way for way in _ways(self.graph, self.node, state) if way != END)
-
-
-Ask = Callable[[Gate, nodes.State, str], Awaitable[Passage]]
-"""Waits at a gate, given it, the state and the task's id; how the run goes on from there."""
 
 
 def compile(
@@ -80,8 +42,8 @@ def compile(
     graph = document.graph(blueprint.nodes, blueprint.edges)
     met = joins.analyse(graph)
     builder = StateGraph(nodes.State)
-    made = _runnables(blueprint, graph, met)
-    gates = [gate for node in made for gate in _gates(blueprint, graph, node, god_mode)]
+    made = runnables.runnables(blueprint, graph, met)
+    gates = [gate for node in made for gate in gating.of(blueprint, graph, node, god_mode)]
     for node in made:
         builder.add_node(node.id, _action(node, run_node))
     for gate in gates:
@@ -92,52 +54,7 @@ def compile(
     return builder.compile(checkpointer=checkpointer)
 
 
-def runnable(blueprint: Document, node: str) -> nodes.Node:
-    """One of its nodes, as the graph runs it."""
-    graph = document.graph(blueprint.nodes, blueprint.edges)
-    made = _runnables(blueprint, graph, joins.analyse(graph))
-    return next(each for each in made if each.id == node)
-
-
-def _runnables(blueprint: Document, graph: Graph, met: joins.Joins) -> list[nodes.Node]:
-    return [_runnable(blueprint, part, graph, met) for part in blueprint.nodes]
-
-
-def _runnable(
-    blueprint: Document, part: document.Node, graph: Graph, met: joins.Joins
-) -> nodes.Node:
-    waits_for = (link.source for group in met.waits(part.id) for link in group)
-    node = document.runnable(part, graph.kinds[part.id], tuple(sorted(waits_for)))
-    choices = (link.condition for link in graph.out(part.id) if link.condition is not None)
-    return replace(
-        node,
-        choices=tuple(dict.fromkeys(choices)),
-        upstream=tuple(_upstream(blueprint, part.id, graph)),
-    )
-
-
-def _upstream(blueprint: Document, node: str, graph: Graph) -> Sequence[nodes.Upstream]:
-    ahead = (each for each in blueprint.nodes if each.id != node)
-    return [
-        nodes.Upstream(each.id, graph.kinds[each.id], each.label or each.id, each.model)
-        for each in ahead
-        if node in graph.reachable([each.id])
-    ]
-
-
 # --- gates -----------------------------------------------------------------------------
-
-
-def _gates(blueprint: Document, graph: Graph, node: nodes.Node, god_mode: bool) -> list[Gate]:
-    before = node.settings.gate_before or (nodes.GateSettings() if god_mode else None)
-    after, place = node.settings.gate_after, "after"
-    asks = blueprint.limits is not None and blueprint.limits.at_limit == "ask"
-    if after is None and asks and nodes.KINDS[node.kind].decides == "verdict":
-        after, place = nodes.GateSettings(actions=["approve", "reject"]), "iterations"
-    found = [Gate(node, "before", before, graph)] if before else []
-    if after:
-        found.append(Gate(node, "after" if place == "after" else "iterations", after, graph))
-    return found
 
 
 def _add_gate(builder: Builder, gate: Gate, doors: "_Doors", ask: Ask) -> None:
@@ -219,21 +136,9 @@ def _add_decision(
     doors = _Doors(gates)
 
     def route(state: nodes.State) -> list[str]:
-        return [way if way == END else doors.into(way) for way in _ways(graph, node, state)]
+        return [
+            way if way == END else doors.into(way) for way in gating.ways(graph, node, state)
+        ]
 
     ways = sorted({END, *map(doors.into, targets)})
     builder.add_conditional_edges(doors.out(node.id), route, ways)
-
-
-def _ways(graph: Graph, node: nodes.Node, state: nodes.State) -> list[str]:
-    """The nodes that follow a node, by what it has decided."""
-    links = graph.out(node.id)
-    decision = state["decisions"].get(node.id)
-    kind = nodes.KINDS[node.kind]
-    if kind.decides == "verdict" and decision not in (None, "approve", "revise"):
-        # A limit: the way it would have gone with a good score, unless it is to end.
-        goes_on = getattr(node.settings, "at_limit", "continue") == "continue"
-        decision = APPROVE if goes_on else None
-    return [
-        link.target for link in links if link.condition is None or link.condition == decision
-    ] or [END]

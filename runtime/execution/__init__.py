@@ -4,8 +4,3 @@ Whoever drives holds one attempt of the run. Everything it writes is fenced by t
 and each node asks for its `node.started` to be committed before it does anything, so an
 attempt that has lost its run calls no model any more.
 """
-
-from runtime.execution.attempt import Attempt
-from runtime.execution.executor import Executor
-
-__all__ = ["Attempt", "Executor"]

@@ -15,6 +15,7 @@ from langgraph.runtime import RunControl
 from langgraph.types import interrupt
 
 from runtime import blueprints, checkpoints, errors, events, gates, models, nodes, runs, writer
+from runtime.blueprints import compiler
 from runtime.execution import earlier, steps, waiting
 from runtime.execution.meter import Meter
 
@@ -170,18 +171,18 @@ class Attempt:
 
 
 _attempt: ContextVar["Attempt"] = ContextVar("attempt")
-_graphs: OrderedDict[tuple[Any, ...], tuple[blueprints.Document, blueprints.Compiled]] = (
+_graphs: OrderedDict[tuple[Any, ...], tuple[blueprints.Document, compiler.Compiled]] = (
     OrderedDict()
 )
 
 
-def _compiled(run: models.Run) -> tuple[blueprints.Document, blueprints.Compiled]:
+def _compiled(run: models.Run) -> tuple[blueprints.Document, compiler.Compiled]:
     """The document and the graph of a run, made once: a version never changes."""
     key = (run.blueprint_version_id, run.god_mode, json.dumps(run.overrides, sort_keys=True))
     if key not in _graphs:
         document = runs.document_of(run)
         _check_kinds(document)
-        graph = blueprints.compile(
+        graph = compiler.compile(
             document, _run_node_of_the_attempt, _ask_for_the_attempt, god_mode=run.god_mode
         )
         _graphs[key] = document, graph

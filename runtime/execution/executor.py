@@ -1,6 +1,7 @@
 """Drives the runs of one worker."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from uuid import UUID
@@ -40,7 +41,8 @@ class Executor:
             with logs.bound(run_id=run_id):
                 run = await in_thread(self._claim)(run_id, job_id)
                 if run is not None:
-                    await self._drive_watched(run)
+                    with contextlib.suppress(GraphDrained):
+                        await self._drive_watched(run)
         finally:
             self.jobs.discard(job_id)
 

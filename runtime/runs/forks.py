@@ -1,12 +1,15 @@
 """A run that goes on from a finished step of another, or begins anew as the other began."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
 
 from runtime import blueprints, budgets, errors, history, models, nodes
 from runtime.runs import beginnings, ends, rows
+
+if TYPE_CHECKING:
+    from runtime.blueprints.compiler import Compiled
 
 
 def fork(
@@ -114,11 +117,11 @@ def _check_goes_on(
         raise errors.ForkNotPossible(reason)
 
 
-def _graph(run: models.Run) -> blueprints.Compiled:
+def _graph(run: models.Run) -> "Compiled":
     """The graph of a run, to be read or written into, not to be run."""
-    return blueprints.compile(
-        rows.document_of(run), _not_run, _not_asked, god_mode=run.god_mode
-    )
+    from runtime.blueprints import compiler  # LangGraph, which else only workers need
+
+    return compiler.compile(rows.document_of(run), _not_run, _not_asked, god_mode=run.god_mode)
 
 
 async def _not_run(node: nodes.Node, state: nodes.State, task: str) -> Mapping[str, Any]:
