@@ -8,12 +8,21 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.db import connection, connections, transaction
-from django.test import TransactionTestCase
+from django.test import TransactionTestCase, override_settings
 
 from experience import shipped as all_shipped
 from runtime import gates, models, runs, shipped, tasks
 from tests import councils
 from tests.zygote import Zygote
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_time_for_strangers() -> Iterator[None]:
+    """Passwords hashed at once, which is half a second each otherwise, and static files looked
+    for when they are asked for, which is a tenth of a second for each client otherwise."""
+    hasher = "django.contrib.auth.hashers.MD5PasswordHasher"
+    with override_settings(PASSWORD_HASHERS=[hasher], WHITENOISE_AUTOREFRESH=True):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

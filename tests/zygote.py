@@ -54,7 +54,9 @@ def main() -> None:
     from langchain_core.messages import HumanMessage
 
     from runtime import llm, tasks
+    from runtime.execution import executor
 
+    assert executor, "imported here, so that no worker has to"
     asyncio.run(llm.call("demo:instant", [HumanMessage("so that it is imported")]))
     print("ready", flush=True)
     for line in sys.stdin:

@@ -30,7 +30,8 @@ def launched(playwright: sync_api.Playwright) -> sync_api.Browser | None:
 # with the clock, the places of bars in time, and what was told before the first frame.
 OF_A_RUN = """() => {
   const main = document.getElementById('main').cloneNode(true);
-  for (const gone of main.querySelectorAll('script, [data-clock], #line')) gone.remove();
+  const gone = 'script, [data-clock], [data-ago], #line';
+  for (const each of main.querySelectorAll(gone)) each.remove();
   for (const bar of main.querySelectorAll('[style], [title]')) {
     bar.removeAttribute('style');
     if (bar.className === 'gate-of-time') bar.removeAttribute('title');
