@@ -86,7 +86,8 @@ class Request:
 
 
 def tokens(text: str) -> list[str]:
-    return re.findall(r"\s*\S+|\s+$", text)
+    """Words; a pair of surrogates is cut between its halves."""
+    return re.findall(r"\s*[^\s\ud800-\udbff]*[\ud800-\udbff]|\s*\S+|\s+$", text)
 
 
 class Speech:

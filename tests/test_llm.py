@@ -213,6 +213,16 @@ async def test_nul_and_half_surrogates_become_replacement_characters(server):
     assert "".join(pieces) == reply.text
 
 
+async def test_a_sign_that_the_provider_cut_in_two_is_whole_again(server):
+    server.then(Answer("well \ud83d\ude00 done \ud83d"))
+    pieces: list[str] = []
+
+    reply = await llm.call(OPENAI, QUESTION, on_text=pieces.append)
+
+    assert reply.text == "well 😀 done \ufffd"
+    assert "".join(pieces) == "well 😀 done "
+
+
 def test_clean_keeps_what_can_be_stored():
     assert llm.clean("é 漢 😀\n\t") == "é 漢 😀\n\t"
 

@@ -14,7 +14,7 @@ from langchain_core.messages.ai import UsageMetadata
 from runtime import errors
 from runtime.llm import concessions, faults, names, observed, prices
 from runtime.llm.concessions import Wish
-from runtime.llm.replies import Reply, clean
+from runtime.llm.replies import Reply, clean, whole
 from runtime.llm.schemas import Schema
 
 # Each has `chat(model, temperature=…)` and `options(max_tokens=…, schema=…)`.
@@ -137,6 +137,7 @@ class _Heard:
         self.full = full
         self.on_text = on_text
         self.pieces: list[str] = []
+        self.half = ""  # of a sign that the provider has cut in two
         self.ending = ""
         self.reported_model = ""
         self.counted: UsageMetadata | None = None
@@ -156,14 +157,14 @@ class _Heard:
         self.reported_model = told.get("model_name") or self.reported_model
         # The last count, not the sum: servers that count as they go count from the start.
         self.counted = chunk.usage_metadata or self.counted
-        piece = clean(str(chunk.text))
-        if piece:
+        text, self.half = whole(self.half + str(chunk.text))
+        if piece := clean(text):
             self.pieces.append(piece)
             self.on_text(piece)
 
     def reply(self) -> Reply:
         """The whole answer; raises errors.ModelFault when it is none."""
-        text = "".join(self.pieces)
+        text = "".join(self.pieces) + clean(self.half)
         kind = _fault_of(text, self.ending)
         if kind is not None:
             raise faults.fault(kind, self.full)

@@ -7,6 +7,7 @@ from typing import Any
 
 # PostgreSQL's JSON takes neither NUL nor half of a surrogate pair; and to a terminal the other
 # control characters are orders, which no text of a model or a person has to give.
+_HALVES = re.compile("[\ud800-\udfff]")
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -48,3 +49,12 @@ class Reply:
 def clean(text: str) -> str:
     """The text with control characters (not tabs, not line ends) and half ones as U+FFFD."""
     return _UNSTORABLE.sub("\ufffd", text)
+
+
+def whole(text: str) -> tuple[str, str]:
+    """The text with halves of a sign that have met as one, and the half at its end whose other
+    may be yet to come. A stream of JSON may cut a sign between its two escapes."""
+    if not _HALVES.search(text):
+        return text, ""
+    met = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return (met[:-1], met[-1]) if "\ud800" <= met[-1] <= "\udbff" else (met, "")
