@@ -467,6 +467,7 @@ def test_approvals_are_the_gates_that_wait_oldest_first_and_are_counted(page, pa
     assert [each.gate.run_id for each in answer.context["asked"]] == [first.pk, second.pk]
     assert '<span class="count">2<' in answer.content.decode()
     assert '<span class="count">2<' in text(page, "/")
+    assert page.get("/approvals/count/").json() == {"waiting": 2}
 
 
 def test_a_gate_that_was_answered_is_asked_no_more(page, paused, drain):

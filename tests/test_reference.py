@@ -19,7 +19,7 @@ from experience import sketches as _has_refusals  # noqa: F401
 from experience.protocol import agent, asyncapi, council
 from runtime import budgets, errors, events, llm, logs, models, nodes, traces
 from runtime import metrics as of_runs
-from runtime.blueprints import compiler
+from runtime.blueprints import gating
 from runtime.llm import faults
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -344,7 +344,7 @@ def test_every_status_and_every_reason_is_named():
 
 
 def test_every_place_and_action_of_a_gate_is_named():
-    assert rows("Gates").keys() == {*get_args(compiler.Place), "limit", *models.Action.values}
+    assert rows("Gates").keys() == {*get_args(gating.Place), "limit", *models.Action.values}
 
 
 def test_every_kind_of_node_and_every_setting_of_one_is_named():

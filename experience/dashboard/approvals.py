@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -34,6 +34,14 @@ def show(request: HttpRequest) -> HttpResponse:
     asked = [_told(gate, request.user) for gate in found.defer(*heavy)[:MOST]]
     more = found.count() - MOST if len(asked) == MOST else 0
     return render(request, "dashboard/approvals.html", {"asked": asked, "more": max(more, 0)})
+
+
+@never_cache
+@login_required
+@require_safe
+def count(request: HttpRequest) -> HttpResponse:
+    """`{"waiting": n}`: how many gates the reader may answer, for the navigation."""
+    return JsonResponse({"waiting": access.gates_of(request.user).count()})
 
 
 @dataclass(frozen=True)

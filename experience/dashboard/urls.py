@@ -27,6 +27,7 @@ urlpatterns = [
     path("runs/compare/", compare.show, name="compare"),
     path("runs/<uuid:run_id>/", include(run.urlpatterns)),
     path("approvals/", approvals.show, name="approvals"),
+    path("approvals/count/", approvals.count, name="waiting"),
     path("conversations/", conversations.show, name="conversations"),
     path("conversations/<uuid:conversation_id>/", include(conversations.urlpatterns)),
     path("blueprints/", gallery.show, name="blueprints"),

@@ -123,7 +123,8 @@ def test_a_blueprint_is_found_looked_at_shared_run_and_deleted(page, stack):
 
 def test_a_file_is_imported_by_choosing_it_and_lands_in_the_editor(page):
     page.goto("/blueprints/")
-    file = {"name": "council.json", "mimeType": "application/json", "buffer": b'{"name": "X"}'}
+    council = b'{"name": "X", "nodes": []}'
+    file = {"name": "council.json", "mimeType": "application/json", "buffer": council}
 
     page.get_by_label("Import a blueprint").set_input_files(file)
 

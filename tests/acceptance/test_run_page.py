@@ -174,7 +174,14 @@ def test_a_gate_that_is_answered_in_one_window_disappears_in_the_other(windows, 
     for page in (one, other):
         expect(page.locator(".gate")).to_contain_text("Before Critic: waiting for you")
         expect(page.locator(".gate")).to_have_count(1)
+        expect(page.locator(".bar .count")).to_have_text("1 waiting")
     browsers.assert_same(one, other)
+
+    one.get_by_role("button", name="Stop").click()
+    one.get_by_role("button", name="Stop for good?").click()
+    for page in (one, other):
+        expect(page.locator(".gate")).to_have_count(0)
+        expect(page.locator(".bar .count")).to_have_count(0)
 
 
 def test_a_draft_is_changed_at_a_gate_over_a_reload_and_a_step_sent_back(page, stack):

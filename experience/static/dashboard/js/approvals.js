@@ -2,6 +2,7 @@
 
 import { send } from "./send.js";
 import { write } from "./times.js";
+import { look as showWaiting } from "./waiting.js";
 
 const list = document.getElementById("asked");
 const DONE = { approve: "Approved by you; the run goes on.", reject: "Rejected by you." };
@@ -44,17 +45,8 @@ function close(article, text) {
   line.textContent = text;
   article.append(line);
   document.getElementById("said").textContent = text;
-  count();
+  showWaiting();
   if (had) (next ?? document.getElementById("main")).focus();
-}
-
-/** The number in the navigation: what is left. */
-function count() {
-  const place = document.querySelector(".bar .count");
-  if (!place) return;
-  const left = Number.parseInt(place.textContent, 10) - 1;
-  if (left > 0) place.firstChild.data = String(left);
-  else place.remove();
 }
 
 list.addEventListener("submit", (event) => {
@@ -108,8 +100,6 @@ async function look() {
   }
   write(list);
   document.getElementById("none").hidden = Boolean(list.children.length);
-  document.querySelector(".bar .count")?.remove();
-  const told = now.querySelector(".bar .count");
-  if (told) document.querySelector('.bar nav a[aria-current="page"]').append(" ", document.adoptNode(told));
+  showWaiting();
 }
 setInterval(look, 10_000);

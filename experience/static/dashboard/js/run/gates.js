@@ -1,6 +1,7 @@
 // The open gates, in the place of the text until they are answered, by whomever.
 
 import { send } from "../send.js";
+import { look as showWaiting } from "../waiting.js";
 import { fragment } from "./fragment.js";
 import { openGates } from "./reading.js";
 import { forget, remember, typed } from "./typed.js";
@@ -29,6 +30,7 @@ export class Gates {
     section.tabIndex = 0;
     section.setAttribute("aria-label", "Waiting for an answer");
     this.sections.set(id, section);
+    showWaiting();
     this.home.append(section);
     section.replaceChildren(...(await fragment(`gates/${id}/`)).childNodes);
     prepare(section, id, (answer) => this.#answer(section, { gate_id: id, ...answer }));
@@ -43,6 +45,7 @@ export class Gates {
     section.remove();
     this.sections.delete(id);
     forget(id);
+    showWaiting();
     if (hadFocus) document.getElementById("main").focus();
   }
 
