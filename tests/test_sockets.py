@@ -229,7 +229,7 @@ async def test_tokens_that_wait_for_a_reader_come_as_one_and_the_cursor_passes_n
 
 async def test_tokens_are_joined_to_so_much_and_no_more(new_run, monkeypatch):
     run = await sync_to_async(new_run)()
-    monkeypatch.setattr(latest, "JOINED_BYTES", 1_000)
+    monkeypatch.setattr(latest, "JOINED_CHARS", 500)
     data = {"node": "a", "task": "t", "text": "x" * 300}
     at = timezone.now()
     entries = [latest.Entry(events.Logged(run.pk, n, "node.token", data, at)) for n in range(5)]

@@ -21,8 +21,9 @@ logger = logging.getLogger(__package__)
 KEPT_EVENTS = 2_000
 KEPT_BYTES = 1024 * 1024
 PAGE = 200
-# To how much the tokens are joined that a reader finds waiting.
-JOINED_BYTES = 64 * 1024
+# To how much the tokens are joined that a reader finds waiting: so little that who acknowledges
+# every 32 frames, as the protocol has it, does so before the window is full.
+JOINED_CHARS = 1_000
 
 T = TypeVar("T")
 Encoder = Callable[[events.Logged], tuple[str, ...]]
@@ -67,13 +68,13 @@ def joined(entries: Iterable[Entry]) -> Iterator[Entry]:
     cursor would pass text that was not sent.
     """
     waiting: list[Entry] = []
-    room = JOINED_BYTES
+    room = JOINED_CHARS
     for entry in entries:
         if waiting and not (room > 0 and _continues(waiting[0].event, entry.event)):
             yield _one_of(waiting)
-            waiting, room = [], JOINED_BYTES
+            waiting, room = [], JOINED_CHARS
         waiting.append(entry)
-        room -= entry.size
+        room -= len(entry.event.data.get("text") or "")
     if waiting:
         yield _one_of(waiting)
 
