@@ -23,6 +23,7 @@ import websockets
 from psycopg.rows import dict_row
 
 from councilos import embedded, processes, servers
+from tests.acceptance import nursery as nurseries
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDS = ("run_complete", "run_failed", "run_cancelled")
@@ -90,6 +91,7 @@ class Stack:
         return f"http://127.0.0.1:{self.ports[server]}"
 
     def start(self, *, workers: int = 1) -> None:
+        _nursery()  # imports, while the data is made
         data, self.token, self.session_key = _filled()
         # With the owners: PostgreSQL does not run as root.
         subprocess.run(["cp", "-a", data, self.home / "postgres"], check=True)
@@ -127,9 +129,12 @@ class Stack:
         wait_until(lambda: httpx.get(f"{self.url_of(name)}/healthz").status_code == 200)
 
     def _start(self, name: str, arguments: Sequence[str]) -> None:
-        self._parts[name] = processes.start(
-            name, [sys.executable, *arguments], home=self.home, env=self.environment, cwd=ROOT
-        )
+        log = embedded.own_directory(self.home / "logs", 0o700) / f"{name}.log"
+        record = self.home / "processes" / f"{name}.json"
+        with log.open("wb") as output:
+            env = {**os.environ, **self.environment}
+            process = _nursery().start(arguments, env=env, output=output)
+        self._parts[name] = processes.Child(name, process, log, record)
 
     def pid(self, name: str) -> int:
         return self._parts[name].pid
@@ -195,6 +200,13 @@ class Stack:
             row = db.execute("SELECT * FROM runtime_run WHERE id = %s", [run_id]).fetchone()
             assert row is not None
             return row
+
+
+@functools.cache
+def _nursery() -> nurseries.Nursery:
+    made = nurseries.Nursery()
+    atexit.register(made.close)
+    return made
 
 
 class Viewer:
