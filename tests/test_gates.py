@@ -93,6 +93,19 @@ def test_god_mode_puts_a_gate_before_every_node(new_run, drain):
     assert asked == [*["master_agent", "critic_agent"] * 2, "writer_agent"]
 
 
+def test_where_a_person_sent_the_run_no_node_is_said_to_have_decided_it(new_run, drain):
+    run = new_run(god_mode=True)
+    drain()
+    for _ in range(2):
+        _approve(run)
+        drain()
+    sent = {"next_node": "critic_agent"}
+    gates.answer(the_gate(run).pk, action="reject", by="alice", says=sent)
+    drain()
+
+    assert the_gate(run).proposal["why"] == "Critic is next."
+
+
 def test_a_gate_after_a_node_shows_what_it_made_and_its_way_on(new_run, council, drain):
     run = new_run(version=council(*LOOP, k={"gateAfter": {"ask": "Is it fair?"}}))
     drain()

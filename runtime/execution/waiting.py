@@ -41,7 +41,9 @@ def _why(gate: blueprints.Gate, state: nodes.State) -> str:
     decision = state["decisions"].get(before, "")
     if gate.place == "before":
         said = {each.id: each.label for each in gate.node.upstream}.get(before) or before
-        decided = f"{said} decided: {decision}. " if decision else ""
+        # Where a person has sent the run here, no node has decided it.
+        leads = any(link.source == before for link in gate.graph.into(gate.node.id))
+        decided = f"{said} decided: {decision}. " if decision and leads else ""
         return f"{decided}{label} is next."
     handed_over = state.get("handoff")
     if handed_over and gate.node.kind == "guide":
