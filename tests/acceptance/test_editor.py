@@ -244,6 +244,7 @@ def test_what_is_typed_in_one_field_is_one_step_and_an_id_takes_its_edges_along(
     expect(page.locator("#field-id-fault")).to_contain_text("Another node has this id")
     page.get_by_label("Id").fill("reader")
     page.keyboard.press("Tab")
+    expect(page.locator("#panel :focus")).to_have_count(1)
     document = kept(page)
     assert [each["id"] for each in document["nodes"]] == ["author", "reader", "last"]
     assert conditions(document) == [

@@ -20,7 +20,12 @@ export class Panel {
     const all = [...this.kinds.values()].map((kind) => kind.fields.map((each) => each.name));
     this.common = new Set((all[0] ?? []).filter((each) => all.every((names) => names.includes(each))));
     this.home.addEventListener("focusout", () => editor.history.seal());
+    this.left = ""; // the field that Tab is just leaving
     this.home.addEventListener("keydown", (event) => {
+      if (event.key === "Tab") {
+        this.left = event.target.id;
+        setTimeout(() => { this.left = ""; });
+      }
       if (event.key !== "Escape") return;
       const { selected } = editor;
       if (selected) editor.canvas.focus(selected);
@@ -94,7 +99,7 @@ export class Panel {
   // --- building ---
 
   #build(part) {
-    const focused = this.home.contains(document.activeElement) ? document.activeElement.id : "";
+    const focused = this.home.contains(document.activeElement) ? document.activeElement.id : this.left;
     const folds = new Map([...this.home.querySelectorAll("details[data-fold]")].map((fold) => [fold.dataset.fold, fold.open]));
     this.fields = [];
     this.refused = null;
@@ -105,7 +110,11 @@ export class Panel {
     const made = !part ? this.#blueprint() : this.editor.selected.part === "node" ? nodeForm(this, part) : edgeForm(this, part);
     this.home.replaceChildren(...made);
     for (const fold of this.home.querySelectorAll("details[data-fold]")) fold.open = folds.get(fold.dataset.fold) ?? fold.open;
-    if (focused) (document.getElementById(focused) ?? this.heading).focus({ preventScroll: true });
+    if (!focused) return;
+    const focus = () => (document.getElementById(focused) ?? this.heading).focus({ preventScroll: true });
+    focus();
+    // Told of a change as its field is left, the form takes away the field that Tab was to lead to.
+    setTimeout(() => document.activeElement === document.body && focus());
   }
 
   head(...buttons) {

@@ -87,7 +87,7 @@ export class Saving {
     this.#tell("");
     try {
       const found = JSON.parse(await file.text());
-      if (!isObject(found)) throw new SyntaxError("no object");
+      if (!isObject(found) || !("nodes" in found)) throw new SyntaxError("no blueprint");
       close();
       this.editor.replace(found, [name(file.name), " imported"]);
     } catch {
