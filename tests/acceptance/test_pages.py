@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.acceptance import stack as stacks
 
@@ -34,12 +34,16 @@ def stack(browser: Browser) -> Iterator[stacks.Stack]:
 def session(browser: Browser, stack: stacks.Stack) -> Any:
     """Signed in, as a person signs in: by the form."""
     page = browser.new_page()
+    sign_in(page, stack)
+    return page.context.storage_state()
+
+
+def sign_in(page: Page, stack: stacks.Stack) -> None:
     page.goto(f"{stack.url}/runs/")
     page.get_by_label("User name").fill("tester")
     page.get_by_label("Password").fill("a good password")
     page.get_by_role("button", name="Sign in").click()
     expect(page).to_have_url(f"{stack.url}/runs/")
-    return page.context.storage_state()
 
 
 def waits(stack: stacks.Stack, topic: str) -> str:
@@ -66,6 +70,23 @@ def test_a_run_is_started_by_keyboard_and_leads_to_its_page(page, stack):
     page.wait_for_url(A_RUN)
     page.goto(f"{stack.url}/runs/")
     expect(page.get_by_role("link", name="Is it <b>good</b>?").first).to_be_visible()
+
+
+def test_who_signs_in_again_in_another_tab_goes_on_where_they_were(page, stack):
+    page.context.clear_cookies()
+    sign_in(page, stack)
+    page.goto(stack.url)
+    page.locator("#topic").fill("Kept?")
+    other = page.context.new_page()
+    other.goto(stack.url)
+    other.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Start the run").click()
+    expect(page.locator("#fault")).to_contain_text("You are signed out. Sign in again")
+    sign_in(other, stack)
+    page.get_by_role("button", name="Start the run").click()
+
+    page.wait_for_url(A_RUN)
+    expect(page.locator("h1")).to_have_text("Kept?")
 
 
 def test_what_is_refused_is_said_at_its_place_and_nothing_typed_is_lost(page, stack):

@@ -13,8 +13,7 @@ export class Problem extends Error {
  * `key`: an Idempotency-Key, so that the same request sent twice acts once.
  */
 export async function send(path, body = undefined, { method = "POST", key } = {}) {
-  const token = document.querySelector('meta[name="csrf-token"]').content;
-  const headers = { Accept: "application/json", "X-CSRFToken": token };
+  const headers = { Accept: "application/json", "X-CSRFToken": csrfToken() };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (key) headers["Idempotency-Key"] = key;
   let answer;
@@ -25,8 +24,20 @@ export async function send(path, body = undefined, { method = "POST", key } = {}
   }
   const told = await answer.json().catch(() => null);
   if (answer.ok) return told;
+  if (answer.status === 401 || told?.error?.code === "not_authenticated") {
+    throw new Problem(answer.status, {
+      code: "not_authenticated",
+      message: "You are signed out. Sign in again in another tab, then try again here; nothing you typed is lost.",
+    });
+  }
   throw new Problem(answer.status, told?.error ?? {
     code: "unavailable",
     message: `The server answered ${answer.status}. Nothing you typed is lost; try again.`,
   });
+}
+
+/** The cookie's, for it is another after signing in anew, in whichever tab; else the page's. */
+function csrfToken() {
+  const cookie = document.cookie.match(/(?:^|;\s*)csrftoken=([^;]+)/);
+  return cookie ? cookie[1] : document.querySelector('meta[name="csrf-token"]').content;
 }

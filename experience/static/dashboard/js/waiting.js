@@ -21,5 +21,5 @@ function show(waiting) {
   link.append(" ", count);
 }
 
-setInterval(look, 30_000);
+setInterval(look, 10_000);
 document.addEventListener("visibilitychange", look);
