@@ -184,6 +184,25 @@ def test_a_gate_that_is_answered_in_one_window_disappears_in_the_other(windows, 
         expect(page.locator(".bar .count")).to_have_count(0)
 
 
+def test_what_was_typed_at_a_gate_that_another_answers_first_is_still_there(windows, stack):
+    one, other = windows(), windows()
+    run_id = stack.start_run(god_mode=True, model="demo:instant")
+    for page in (one, other):
+        watch(page, stack, run_id)
+        expect(page.locator(".gate")).to_contain_text("Before Master: waiting for you")
+    other.get_by_role("button", name="Change …").click()
+    other.get_by_label("Feedback for what follows").fill("Shorter, please.")
+    one.locator(".gate").press("a")
+
+    told = "Answered by tester meanwhile: approve. What you had typed was not sent:"
+    expect(other.locator(".gate").first).to_contain_text(told)
+    expect(other.locator(".gate textarea").first).to_have_value("Shorter, please.")
+    other.get_by_role("button", name="Put away").click()
+    expect(other.locator(".gate")).to_have_count(1)
+    expect(other.locator(".gate")).to_contain_text("Before Critic: waiting for you")
+    stack.request("POST", f"/api/councils/run/{run_id}/cancel").raise_for_status()
+
+
 def test_a_draft_is_changed_at_a_gate_over_a_reload_and_a_step_sent_back(page, stack):
     run_id = stack.start_run(god_mode=True, model="demo:instant")
     watch(page, stack, run_id)

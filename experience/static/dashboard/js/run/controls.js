@@ -5,6 +5,8 @@ import { send } from "../send.js";
 import { hasEnded } from "./reading.js";
 
 const SURE_MS = 5_000;
+// "Run again" comes where "Stop" was: a click that was meant for that must not start a run.
+const PAUSE_MS = 1_500;
 
 export class Controls {
   constructor(page, line) {
@@ -26,6 +28,7 @@ export class Controls {
 
   draw(state) {
     if (!this.stop) return;
+    const endsNow = hasEnded(state) && !this.stop.hidden;
     this.stop.hidden = hasEnded(state) || !state.seq;
     this.retry.hidden = state.status !== "failed";
     // At a limit the same would end as it did, as long as nobody has raised it.
@@ -35,6 +38,9 @@ export class Controls {
     this.end = state.end?.seq;
     this.stop.disabled = this.retry.disabled = this.again.disabled = false;
     this.problem.textContent = "";
+    if (!endsNow) return;
+    this.again.disabled = true;
+    setTimeout(() => { this.again.disabled = false; }, PAUSE_MS);
   }
 
   // A run that was stopped does not go on, so it is asked once more.

@@ -17,7 +17,7 @@ export class Gates {
   draw(state) {
     const open = openGates(state);
     for (const [id, section] of this.sections) {
-      if (!open.some((gate) => gate.id === id)) this.#close(id, section);
+      if (!open.some((gate) => gate.id === id)) this.#close(section, id, state.gates.find((gate) => gate.id === id));
     }
     for (const { id } of open) {
       if (!this.sections.has(id)) this.#open(id);
@@ -40,9 +40,11 @@ export class Gates {
     }
   }
 
-  #close(id, section) {
+  #close(section, id, gate) {
     const hadFocus = section.contains(document.activeElement);
-    section.remove();
+    const unsent = "sent" in section.dataset ? [] : typed(section);
+    if (unsent.length) section.replaceWith(inVain(gate, unsent));
+    else section.remove();
     this.sections.delete(id);
     forget(id);
     showWaiting();
@@ -55,13 +57,46 @@ export class Gates {
     fault.textContent = "";
     for (const button of buttons) button.disabled = true;
     try {
+      section.dataset.sent = "";
       await send(`/api/councils/run/${this.page.about.run}/approve`, answer);
     } catch (problem) {
+      delete section.dataset.sent;
+      // Another's answer may be heard before ours is refused.
+      if (!section.isConnected && typed(section).length) this.home.prepend(inVain(problem.detail, typed(section)));
       fault.textContent = problem.code === "gate_answered"
         ? `${problem.detail.by} was first: ${problem.detail.action}.` : problem.message;
       for (const button of buttons) button.disabled = false;
     }
   }
+}
+
+/** In the place of a gate that somebody else has answered: the words that came too late. */
+function inVain(gate, unsent) {
+  const left = document.createElement("section");
+  left.className = "gate";
+  const told = document.createElement("p");
+  const by = document.createElement("bdi");
+  by.textContent = gate?.by || "somebody";
+  told.append(...(gate?.action ? ["Answered by ", by, ` meanwhile: ${gate.action}.`] : ["Not asked any more."]), " What you had typed was not sent:");
+  const away = document.createElement("button");
+  away.type = "button";
+  away.textContent = "Put away";
+  away.addEventListener("click", () => {
+    left.remove();
+    document.getElementById("main").focus();
+  });
+  left.append(told, ...unsent.map(copyOf), away);
+  return left;
+}
+
+function copyOf(field) {
+  const copy = document.createElement("textarea");
+  copy.readOnly = true;
+  copy.dir = "auto";
+  copy.rows = 4;
+  copy.value = field.tagName === "SELECT" ? field.selectedOptions[0]?.text ?? "" : field.value;
+  copy.setAttribute("aria-label", field.labels?.[0]?.textContent ?? "What you had typed");
+  return copy;
 }
 
 function prepare(section, id, give) {
