@@ -71,7 +71,7 @@ def test_the_history_follows_what_goes_on_and_keeps_focus_ticks_and_place(page, 
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.clock.run_for(9_000)
-    assert asked == []
+    assert [url for url in asked if "/runs/" in url] == []
 
 
 def test_on_a_phone_the_columns_have_their_names_and_can_be_sorted_by(page, stack):
