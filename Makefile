@@ -6,8 +6,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -qq --prefer-binary
 ARGS ?=
 SEEDS ?= 20
-# Two processes, each with a PostgreSQL and a Valkey of its own; a file's tests stay together, and
-# the long ones come first.
+# Two processes, each with a PostgreSQL and a Valkey of its own; a file's tests stay together.
 PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test bench chaos lint format clean
