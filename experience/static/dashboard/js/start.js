@@ -69,7 +69,7 @@ function clear() {
 }
 
 function tell(problem) {
-  const { code, detail, message, status } = problem;
+  const { code, detail, message } = problem;
   const wrong = {
     topic: code === "input_invalid" && detail.length !== undefined ? message : detail.input_topic,
     model: detail.model?.[0]?.length > 1 ? detail.model[0] : undefined,
@@ -80,10 +80,7 @@ function tell(problem) {
     text && document.getElementById(`${name}-fault`) ? fault(name, String(text)) : null);
   const first = fields.find(Boolean);
   if (first) return focus(first);
-  const signedOut = status === 401 || code === "not_authenticated";
-  document.getElementById("fault").textContent = signedOut
-    ? "You are signed out. Sign in again in another tab, then start again here; your topic is kept."
-    : message;
+  document.getElementById("fault").textContent = message;
 }
 
 function focus(field) {

@@ -97,8 +97,8 @@ export class Box {
 }
 
 /** Why a message was not sent, and that it is kept. */
-export function words({ status, code, message }) {
-  if (status === 401 || code === "not_authenticated") {
+export function words({ code, message }) {
+  if (code === "not_authenticated") {
     return "Not sent: you are signed out. Sign in again in another tab, then send it again; it is kept here.";
   }
   return code === "unreachable" ? `Not sent. ${message}` : `Not sent: ${message} What you wrote is kept.`;
